@@ -1,0 +1,76 @@
+# `make help` lists what there is. Everything is installed into .venv and a cache outside the tree
+# ($SLUICE_CACHE, else ~/.cache/sluice), keyed by version.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help setup parts lint format crds lock test test-unit test-api test-sandbox test-models \
+	contract demo bench clean
+
+help: ## List the targets
+	@awk 'BEGIN{FS=":.*## "} /^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python >= 3.11 is needed, this is %s: set PYTHON=" % sys.version.split()[0])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing Python packages into $(VENV) (about half a minute)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup: $(STAMP) ## Make .venv with the sluice command
+
+parts: setup ## Find or build the real parts (API server, Prometheus, Envoy, model servers)
+	@$(BIN)/python -m sluice.sandbox.parts
+
+demo: parts ## Five rollouts on real parts under live load (about six minutes)
+	@exec $(BIN)/sluice demo $(ARGS)
+
+lint: setup ## ruff, mypy --strict, import-linter, generated files in step
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m sluice.api.crds --check manifests/crds
+
+format: setup ## Format the code
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+crds: setup ## Generate manifests/crds from the typed resources
+	$(BIN)/python -m sluice.api.crds manifests/crds
+	cp manifests/crds/* charts/sluice/files/crds/
+	cp manifests/rbac/* charts/sluice/files/rbac/
+
+test: lint test-unit parts test-api test-models test-sandbox ## All tiers
+
+test-unit: setup ## Pure tests: no process, no network
+	$(PYTEST) tests/unit tests/contract -q
+
+test-api: parts ## Against a real kube-apiserver and Prometheus
+	$(PYTEST) tests/api -q
+
+test-models: parts ## The model images, in their own environment
+	$(PYTEST) tests/model_images -q
+
+test-sandbox: parts ## End to end on the sandbox
+	$(PYTEST) tests/sandbox -q
+
+contract: parts ## Replay recordings of the real Seldon against the stand-ins: RECORDINGS=DIR
+	@test -n "$(RECORDINGS)" || { echo "usage: make contract RECORDINGS=DIR"; exit 2; }
+	$(BIN)/python -m sluice.sandbox.contract --recordings $(RECORDINGS)
+
+bench: parts ## First figures of cost, as JSON lines
+	$(BIN)/python -m bench $(ARGS)
+
+lock: ## Pin requirements/*.in anew (needs pip-tools on the PATH)
+	for f in controller dev seldon tools; do pip-compile -q --generate-hashes --allow-unsafe \
+	  --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header \
+	  --annotation-style=line requirements/$$f.in -o requirements/$$f.txt; done
+
+clean: ## Remove .venv, .sandbox and caches of the tree
+	rm -rf $(VENV) .sandbox .mypy_cache .ruff_cache .hypothesis build dist controller/*.egg-info
