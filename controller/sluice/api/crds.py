@@ -1,0 +1,370 @@
+"""The CustomResourceDefinitions, generated from the models.
+
+``python -m sluice.api.crds DIR`` writes one file each; with ``--check`` it only compares, and ends
+with 1 if a file is missing or differs. Whatever the API server can refuse by itself is refused
+there, with a sentence that says what to change.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from sluice.api.base import DURATION_PATTERN, GROUP, VERSION
+from sluice.api.policy import CanaryPolicySpec
+from sluice.api.rollout import CLUSTER_POLICY_KIND, POLICY_KIND, RolloutSpec
+from sluice.api.schema import Rule, Schema, StructuralSchema
+from sluice.api.status import RolloutStatus
+
+HEADER = "# Generated from the models in controller/sluice/api: change those, then `make crds`.\n"
+ROLLOUT_KIND = "ModelRollout"
+
+# Seldon makes the Service <name>-<predictor>, and a Service's name is a DNS label that starts with
+# a letter. Below 51 characters no name derived from it is replaced by a hash, but for Deployments.
+_NAME = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
+_NAME_MESSAGE = (
+    "at most 50 lower-case letters, digits and '-', beginning with a letter and not ending with "
+    "'-', since Seldon derives the names of Services from it"
+)
+# Seldon labels pods with the key seldon-app-svc-<container>, and a label key has 63 characters.
+_CONTAINER_NAME_MAX = 48
+
+
+def _rule(rule: str, message: str) -> Rule:
+    """One CEL rule. The message is fixed: one with the value found in it costs over the budget."""
+    return {"rule": rule, "message": message}
+
+
+_STEPS = [
+    _rule(
+        "self.map(s, s.weight).isSorted() && self.all(s, self.exists_one(t, t.weight == s.weight))",
+        "the weights of steps must ascend, such as 5, 20, 50: put the smaller weight first and "
+        "give each step its own",
+    )
+]
+_CHECKS = [
+    _rule(
+        "self.all(c, self.exists_one(d, d.name == c.name))",
+        "every check needs a name of its own: rename one of those that share theirs",
+    )
+]
+
+RULES: dict[str, list[Rule]] = {
+    "CanaryPolicySpec.steps": _STEPS,
+    "CanaryOverrides.steps": _STEPS,
+    "CanaryPolicySpec.checks": _CHECKS,
+    "CanaryOverrides.checks": _CHECKS,
+    "Compare": [
+        _rule(
+            "(has(self.unacceptableRatio) ? self.unacceptableRatio : 2.0) > "
+            "(has(self.acceptableRatio) ? self.acceptableRatio : 1.0)",
+            "unacceptableRatio (2.0 if omitted) must be greater than acceptableRatio (1.0 if "
+            "omitted): raise the first or lower the second",
+        )
+    ],
+    "Check": [
+        _rule(
+            "has(self.compare) != has(self.limit)",
+            "a check needs exactly one of compare (against the stable) and limit (an absolute "
+            "objective): add one, or split the check in two",
+        ),
+        _rule(
+            "self.metric != 'latency' || !has(self.limit) || has(self.limit.quantile)",
+            "a latency limit needs quantile (such as 0.99) beside max (a duration such as 500ms)",
+        ),
+        _rule(
+            "self.metric != 'error-rate' || !has(self.limit) || !has(self.limit.quantile)",
+            "an error-rate limit needs max alone, as a share such as 0.02: remove quantile",
+        ),
+    ],
+    "TemplateSpec.predictors": [
+        _rule(
+            "size(self) == 1",
+            "exactly one predictor is expected, the version to serve: Sluice adds the candidate "
+            "beside the stable by itself, so keep one and remove the others",
+        )
+    ],
+    "TemplatePredictor": [
+        _rule(
+            "!has(self.traffic) || self.traffic == 0",
+            "traffic must be left out: Sluice sets it; remove this field",
+        ),
+        _rule(
+            "!has(self.shadow) || !self.shadow",
+            "shadow must be left out: Sluice decides which predictor answers; remove this field",
+        ),
+    ],
+    "RolloutSpec.seldonDeploymentName": [
+        _rule(f"size(self) <= 50 && self.matches('{_NAME}')", f"expected {_NAME_MESSAGE}")
+    ],
+}
+
+_EFFECTIVE_NAME = (
+    "(has({0}.spec.seldonDeploymentName) ? {0}.spec.seldonDeploymentName : {0}.metadata.name)"
+)
+ROLLOUT_ROOT_RULES = [
+    _rule(
+        "has(self.spec.seldonDeploymentName) || "
+        f"(size(self.metadata.name) <= 50 && self.metadata.name.matches('{_NAME}'))",
+        f"metadata.name must have {_NAME_MESSAGE}: choose another name, or set "
+        "spec.seldonDeploymentName",
+    ),
+    _rule(
+        f"{_EFFECTIVE_NAME.format('self')} == {_EFFECTIVE_NAME.format('oldSelf')}",
+        "spec.seldonDeploymentName cannot be changed, the old SeldonDeployment would be left "
+        "behind: create another ModelRollout instead",
+    ),
+]
+
+_NO_NUMBER = {"minimum": 2, "maximum": 1}
+# No duration matches it; the API server shows the pattern it missed.
+_NO_STRING = {"pattern": "^a share such as 0.02 without quotes$"}
+_NO_CONTAINER = {"minItems": 1, "maxItems": 0, "minProperties": 1, "maxProperties": 0}
+
+
+def _metric_is(metric: str) -> Schema:
+    return {"properties": {"metric": {"enum": [metric]}}}
+
+
+def _limit_max(keywords: Schema) -> Schema:
+    return {"properties": {"limit": {"properties": {"max": keywords}}}}
+
+
+_CONTAINER_RULES = [
+    _rule(
+        f"!has(self.name) || size(self.name) <= {_CONTAINER_NAME_MAX}",
+        f"a container's name must have at most {_CONTAINER_NAME_MAX} characters, since Seldon puts "
+        "it into the key of a label: shorten it, and graph.name with it",
+    )
+]
+_OPEN = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+
+
+def _component_spec() -> Schema:
+    """A component spec stays Seldon's; only the names of containers are looked at."""
+    name = {"type": "string", "maxLength": 253}
+    container = {
+        **_OPEN,
+        "properties": {"name": name},
+        "x-kubernetes-validations": _CONTAINER_RULES,
+    }
+    containers = {"type": "array", "maxItems": 50, "items": container}
+    return {**_OPEN, "properties": {"spec": {**_OPEN, "properties": {"containers": containers}}}}
+
+
+OVERRIDES: dict[str, dict[str, Any]] = {
+    # The rules above say more than these would.
+    "TemplateSpec.predictors": {"minItems": None, "maxItems": 20},
+    "RolloutSpec.seldonDeploymentName": {"pattern": None, "maxLength": 253},
+    "TemplatePredictor": {
+        "properties": {
+            "traffic": {"type": "integer", "description": "To be left out: Sluice sets it."},
+            "shadow": {"type": "boolean", "description": "To be left out: Sluice sets it."},
+        }
+    },
+    "TemplatePredictor.componentSpecs[]": _component_spec(),
+    "PolicyRef.kind": {"pattern": None, "enum": [POLICY_KIND, CLUSTER_POLICY_KIND]},
+    # `max` is a number or a string, which CEL cannot see: a structural schema has no type for it.
+    # But a keyword for numbers says nothing about strings, and the other way round.
+    "Limit.max": {
+        "pattern": DURATION_PATTERN,
+        "maxLength": 32,
+        "minimum": 0,
+        "exclusiveMinimum": True,
+        "maximum": 1,
+        "exclusiveMaximum": True,
+        "not": {"enum": [True, False]},
+        **_NO_CONTAINER,
+    },
+    "Check": {
+        "allOf": [
+            {"anyOf": [_metric_is("latency"), _limit_max(_NO_STRING)]},
+            {"anyOf": [_metric_is("error-rate"), _limit_max(_NO_NUMBER)]},
+        ]
+    },
+    "RolloutStatus.conditions": {
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+    },
+}
+
+SERVER_DEFAULTS = frozenset(
+    {
+        "PolicyRef.kind",
+        "RolloutSpec.progressDeadlineSeconds",
+        "RolloutSpec.revisionHistoryLimit",
+    }
+)
+
+
+def _column(name: str, path: str, kind: str = "string", *, wide: bool = False) -> dict[str, Any]:
+    column: dict[str, Any] = {"name": name, "type": kind, "jsonPath": path}
+    return {**column, "priority": 1} if wide else column
+
+
+_AGE = _column("Age", ".metadata.creationTimestamp", "date")
+ROLLOUT_COLUMNS = [
+    _column("Phase", ".status.phase"),
+    _column("Step", ".status.step.progress", "string"),
+    _column("Weight", ".status.step.weight", "integer"),
+    _column("Verdict", ".status.verdict"),
+    _column("Stable", ".status.stable.revision"),
+    _column("Candidate", ".status.candidate.revision"),
+    _column("Paused", ".status.pause.reason", wide=True),
+    _column("Reason", '.status.conditions[?(@.type=="Ready")].reason', wide=True),
+    _AGE,
+]
+POLICY_COLUMNS = [
+    _column("First", ".spec.steps[0].weight", "integer"),
+    _column("Bake", ".spec.bake"),
+    _column("FalseRollback", ".spec.risk.falseRollback", "number"),
+    _column("FalsePromotion", ".spec.risk.falsePromotion", "number"),
+    _column("Undecided", ".spec.onUndecided.action"),
+    _AGE,
+]
+
+
+def crds() -> dict[str, dict[str, Any]]:
+    """File name -> CustomResourceDefinition, in the order they are to be applied."""
+    schema = StructuralSchema(rules=RULES, overrides=OVERRIDES, server_defaults=SERVER_DEFAULTS)
+    rollout = _root(schema, "What to serve and how careful to be.", RolloutSpec, RolloutStatus)
+    rollout["x-kubernetes-validations"] = [dict(rule) for rule in ROLLOUT_ROOT_RULES]
+    policy = _root(schema, "How a candidate is judged.", CanaryPolicySpec)
+    every = [
+        _crd(ROLLOUT_KIND, "modelrollouts", "mro", rollout, ROLLOUT_COLUMNS, categories=("all",)),
+        _crd(POLICY_KIND, "canarypolicies", "cpol", policy, POLICY_COLUMNS),
+        _crd(
+            CLUSTER_POLICY_KIND,
+            "clustercanarypolicies",
+            "ccpol",
+            policy,
+            POLICY_COLUMNS,
+            scope="Cluster",
+        ),
+    ]
+    return {f"{crd['spec']['names']['plural']}.yaml": crd for crd in every}
+
+
+def _root(
+    schema: StructuralSchema,
+    description: str,
+    spec: type[BaseModel],
+    status: type[BaseModel] | None = None,
+) -> Schema:
+    properties: Schema = {
+        "apiVersion": {"type": "string"},
+        "kind": {"type": "string"},
+        "metadata": {"type": "object"},
+        "spec": schema.of(spec),
+    }
+    if status:
+        properties["status"] = schema.of(status)
+    return {
+        "type": "object",
+        "description": description,
+        "properties": properties,
+        "required": ["spec"],
+    }
+
+
+def _crd(
+    kind: str,
+    plural: str,
+    short: str,
+    schema: Schema,
+    columns: Sequence[dict[str, Any]],
+    *,
+    scope: str = "Namespaced",
+    categories: Sequence[str] = (),
+) -> dict[str, Any]:
+    version: dict[str, Any] = {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": schema},
+        "additionalPrinterColumns": list(columns),
+    }
+    if "status" in schema["properties"]:
+        version["subresources"] = {"status": {}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": f"{plural}.{GROUP}",
+            "labels": {"app.kubernetes.io/name": "sluice", "app.kubernetes.io/component": "crds"},
+        },
+        "spec": {
+            "group": GROUP,
+            "scope": scope,
+            "names": {
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": plural,
+                "singular": kind.lower(),
+                "shortNames": [short],
+                "categories": ["sluice", *categories],
+            },
+            "versions": [version],
+        },
+    }
+
+
+class _Dumper(yaml.SafeDumper):
+    """Without anchors: the files are for people to read."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        return True
+
+
+def render(crd: dict[str, Any]) -> str:
+    """The YAML file of one CRD."""
+    return HEADER + yaml.dump(crd, Dumper=_Dumper, sort_keys=False, width=96, allow_unicode=True)
+
+
+def stale(directory: Path) -> list[str]:
+    """Names of the files in `directory` that are missing or not as the models say."""
+    return [
+        name
+        for name, crd in crds().items()
+        if not (directory / name).is_file() or (directory / name).read_text() != render(crd)
+    ]
+
+
+def write(directory: Path) -> list[Path]:
+    """Write every CRD into `directory`, which is made if needed."""
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, crd in crds().items():
+        path = directory / name
+        path.write_text(render(crd))
+        paths.append(path)
+    return paths
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write or compare; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m sluice.api.crds", description=__doc__)
+    parser.add_argument("directory", type=Path, help="where the CRDs' files are, manifests/crds")
+    parser.add_argument("--check", action="store_true", help="write nothing, only compare")
+    arguments = parser.parse_args(argv)
+    if not arguments.check:
+        for path in write(arguments.directory):
+            sys.stdout.write(f"{path}\n")
+        return 0
+    if names := stale(arguments.directory):
+        sys.stderr.write(
+            f"{', '.join(names)} in {arguments.directory} are not as the models say: run "
+            f"python -m sluice.api.crds {arguments.directory}\n"
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
