@@ -1,0 +1,26 @@
+"""How sure one can be about a candidate: anytime-valid tests, vectorised over all rollouts.
+
+Pure (numpy only): no clock, no logger, no client. Imports `sluice.api` and `sluice.errors` alone.
+
+- `spec`: what a policy's checks mean in numbers, with the stated risks split over them
+- `formulas`: the likelihood ratios, with their sources
+- `check`: one check of many rollouts at a time
+- `bank`: the evidence of all rollouts, updated by increments and carried across restarts
+- `judge`: evidence -> verdict, reason and sentence
+- `limits`: what no test can beat (requests needed), for `lint` and the docs
+"""
+
+from sluice.evidence.bank import EDGES, CheckEvidence, EvidenceBank, Increment
+from sluice.evidence.judge import judge
+from sluice.evidence.spec import CheckPlan, Kind, plans_of
+
+__all__ = [
+    "EDGES",
+    "CheckEvidence",
+    "CheckPlan",
+    "EvidenceBank",
+    "Increment",
+    "Kind",
+    "judge",
+    "plans_of",
+]
