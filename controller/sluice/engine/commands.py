@@ -1,0 +1,113 @@
+"""One-shot commands: an annotation bound to a revision, acknowledged in the status.
+
+The annotation `sluice.dev/command` holds JSON: ``{"id": …, "command": …, "revision": …}``. The id
+makes it one-shot, the revision makes a late one harmless: a `promote` that was meant for another
+candidate is refused with a reason.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sluice.api.rollout import COMMAND_ANNOTATION
+from sluice.api.status import CommandStatus, Phase
+from sluice.api.times import to_wire
+from sluice.engine.draft import Draft
+
+
+class Command(StrEnum):
+    """What a person may ask for."""
+
+    PROMOTE = "promote"
+    PROMOTE_FULL = "promote-full"
+    PAUSE = "pause"
+    RESUME = "resume"
+    ABORT = "abort"
+    RETRY = "retry"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A command as it stands in the annotation."""
+
+    id: str
+    command: Command
+    revision: str
+
+    def to_annotation(self) -> str:
+        """The annotation's value."""
+        return json.dumps({"id": self.id, "command": self.command, "revision": self.revision})
+
+
+def new_command(draft: Draft) -> Command | None:
+    """The command to carry out in this pass: acknowledged, or refused with its reason."""
+    text = draft.inputs.rollout.annotations.get(COMMAND_ANNOTATION)
+    if not text:
+        return None
+    try:
+        raw = json.loads(text)
+        request = Request(str(raw["id"]), Command(raw["command"]), str(raw.get("revision", "")))
+    except (ValueError, KeyError, TypeError):
+        request = None
+    last = draft.status.last_command
+    identity = request.id if request else text[:63]
+    if last is not None and last.id == identity:
+        return None
+    if request is None:
+        refusal = (
+            f"the annotation {COMMAND_ANNOTATION} is not a command; use `sluice promote`, pause, "
+            "resume, abort or retry"
+        )
+    else:
+        refusal = refusal_of(draft, request)
+    name = request.command.value if request else "unknown"
+    draft.set(
+        last_command=CommandStatus(
+            id=identity,
+            command=name,
+            accepted=not refusal,
+            message=refusal or "accepted",
+            at=to_wire(draft.now),
+        )
+    )
+    if refusal or request is None:
+        draft.note("CommandRefused", f"{name}: {refusal}", warning=True)
+        return None
+    draft.note("CommandAccepted", f"{name} (revision {request.revision or '-'})")
+    return request.command
+
+
+def refusal_of(draft: Draft, request: Request) -> str:
+    """Why the command is not possible now; "" when it is."""
+    status = draft.status
+    current = status.candidate or status.rejected
+    if request.revision and current is not None and request.revision != current.revision:
+        return (
+            f"it was meant for revision {request.revision}, the current one is {current.revision}: "
+            "look at `sluice status` and decide again"
+        )
+    return refusal_in_phase(
+        status.phase,
+        request.command,
+        paused=status.pause is not None,
+        spec_paused=draft.inputs.rollout.spec.paused,
+    )
+
+
+def refusal_in_phase(phase: Phase, command: Command, *, paused: bool, spec_paused: bool) -> str:
+    """Why a command is not possible in a phase; "" when it is."""
+    if command is Command.RETRY:
+        return "" if phase is Phase.ROLLED_BACK else f"nothing was rolled back (phase {phase})"
+    if not phase.active:
+        return f"no rollout is in progress (phase {phase})"
+    if phase is Phase.ROLLING_BACK:
+        return "the candidate is already being rolled back"
+    if command is Command.RESUME:
+        if spec_paused:
+            return "spec.paused is true: set it to false where the ModelRollout is kept"
+        return "" if paused else "it is not paused"
+    if command in (Command.PROMOTE, Command.PROMOTE_FULL) and phase is Phase.PREPARING:
+        return "the candidate is not ready yet"
+    return ""

@@ -1,0 +1,197 @@
+"""`decide`: one pass over one rollout. Pure.
+
+The life: Idle -> Preparing -> Stepping -> Promoting -> Baking -> Idle, and from any of the middle
+ones RollingBack -> RolledBack. Each phase function looks at the world, may enter another phase,
+and leaves a plan; `decide` runs them until the phase no longer changes, so that harm is answered
+in the pass that sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sluice.api.status import Phase, Revision, TrafficStatus
+from sluice.api.times import from_wire, to_wire
+from sluice.engine.adopt import adopt, begin_life
+from sluice.engine.commands import Command, new_command
+from sluice.engine.conditions import conclude
+from sluice.engine.draft import Draft
+from sluice.engine.freeze import note_freeze
+from sluice.engine.inputs import Decision, Inputs
+from sluice.engine.rollback import begin_rollback, rolling_back
+from sluice.engine.stepping import baking, finish_bake, preparing, promoting, stepping
+
+# Phases one pass may go through: Idle -> Preparing and the like, never round in circles.
+_MOST_TRANSITIONS = 6
+
+
+def decide(inputs: Inputs) -> Decision:
+    """The next state of one rollout, and what to do about it."""
+    draft = Draft(inputs)
+    draft.set(
+        observed_generation=inputs.rollout.generation,
+        policy=inputs.policy_name,
+        # Before the first look after a restart the last known answers stay on show, no more.
+        checks=list(inputs.checks) or draft.status.checks,
+    )
+    if inputs.checkpoint is not None and draft.status.phase.judged:
+        draft.set(checkpoint=inputs.checkpoint)
+    if draft.status.stable is None or not inputs.world.exists:
+        if not begin_life(draft):
+            return conclude(draft)
+    else:
+        adopt(draft)
+    note_freeze(draft)
+    _verify_traffic(draft)
+    _pause_from_spec(draft)
+    command = new_command(draft)
+    _obey(draft, command)
+    _follow_template(draft)
+    for _ in range(_MOST_TRANSITIONS):
+        before = draft.status.phase
+        _PHASES[before](draft)
+        if draft.status.phase is before:
+            break
+    return conclude(draft)
+
+
+def idle(draft: Draft) -> None:
+    """Nothing to roll out: the stable has all the traffic and the template's replicas."""
+    world, stable = draft.inputs.world, draft.stable()
+    desired = draft.inputs.desired
+    if desired.revision == stable.revision:
+        replicas = desired.replicas
+        if world.ready(stable.predictor):
+            draft.set(message=f"revision {stable.revision} has all the traffic")
+    elif _rejected(draft):
+        replicas = None
+    else:
+        _begin_rollout(draft)
+        return
+    strays = {n for n, w in (world.routes or {}).items() if w > 0} - {stable.predictor}
+    # A rollback while Seldon was frozen moved the routes by hand; keep them moved.
+    draft.only(stable.predictor, replicas=replicas, force=bool(strays and world.blockers()))
+    if strays:
+        draft.look_again_in(1.0)
+
+
+def rolled_back(draft: Draft) -> None:
+    """The rejected revision stays out until the template changes or someone says retry."""
+    if not _rejected(draft):
+        draft.enter(Phase.IDLE, "the template has changed")
+        return
+    idle(draft)
+
+
+def _rejected(draft: Draft) -> bool:
+    rejected = draft.status.rejected
+    return rejected is not None and rejected.revision == draft.inputs.desired.revision
+
+
+def _begin_rollout(draft: Draft) -> None:
+    desired = draft.inputs.desired
+    candidate = Revision(
+        revision=desired.revision,
+        predictor=desired.predictor_name,
+        images=list(desired.images),
+    )
+    draft.note("RolloutStarted", f"revision {candidate.revision}: {', '.join(candidate.images)}")
+    draft.enter(
+        Phase.PREPARING,
+        f"bringing revision {candidate.revision} in beside {draft.stable().revision} at 0%",
+        candidate=candidate,
+        rejected=None,
+        step=None,
+        started_at=to_wire(draft.now),
+        ready_at=None,
+        checks=[],
+        verdict=None,
+        checkpoint=None,
+        rollback_reason=None,
+    )
+
+
+def _follow_template(draft: Draft) -> None:
+    """A new template in mid-rollout supersedes; one equal to the stable takes it back."""
+    status = draft.status
+    if not status.phase.active or status.phase is Phase.ROLLING_BACK or status.candidate is None:
+        return
+    desired = draft.inputs.desired.revision
+    if desired == status.candidate.revision:
+        return
+    if status.stable is not None and desired == status.stable.revision:
+        begin_rollback(draft, "TemplateReverted", "the template is the stable revision's again")
+    else:
+        begin_rollback(draft, "Superseded", f"the template is now revision {desired}")
+
+
+def _pause_from_spec(draft: Draft) -> None:
+    status, paused = draft.status, draft.inputs.rollout.spec.paused
+    if paused and status.phase.active:
+        draft.hold("SpecPaused", "spec.paused is true")
+    elif not paused and status.pause is not None and status.pause.reason == "SpecPaused":
+        draft.set(pause=None)
+        draft.note("Resumed", "spec.paused is false again")
+    if not status.phase.active and status.pause is not None:
+        draft.set(pause=None)
+
+
+def _obey(draft: Draft, command: Command | None) -> None:
+    if command is Command.PAUSE:
+        draft.hold("Requested", "paused by command; `sluice resume` goes on")
+    elif command is Command.RESUME:
+        draft.set(pause=None)
+        step = draft.status.step
+        if step is not None:  # a pause for lack of evidence starts its clock anew
+            draft.set(step=step.model_copy(update={"started_at": to_wire(draft.now)}))
+    elif command is Command.ABORT:
+        begin_rollback(draft, "Aborted", "aborted by command")
+    elif command is Command.RETRY:
+        draft.enter(Phase.IDLE, "trying the rejected revision again", rejected=None)
+    elif command in (Command.PROMOTE, Command.PROMOTE_FULL):
+        _promote(draft, full=command is Command.PROMOTE_FULL)
+
+
+def _promote(draft: Draft, *, full: bool) -> None:
+    status = draft.status
+    draft.set(pause=None)
+    if status.phase is Phase.BAKING:
+        finish_bake(draft)
+    elif status.phase is Phase.STEPPING and status.step is not None:
+        last = status.step.index >= len(draft.inputs.policy.steps) - 1
+        if full or last:
+            draft.enter(Phase.PROMOTING, "promoted by command")
+        else:
+            draft.set(
+                step=status.step.model_copy(update={"index": status.step.index + 1, "weight": 0})
+            )
+
+
+def _verify_traffic(draft: Draft) -> None:
+    """What the gateway has, next to what was asked for."""
+    world, traffic = draft.inputs.world, draft.status.traffic
+    if world.routes is not None:
+        observed: dict[str, int] | None = dict(world.routes)
+    elif draft.inputs.observed_shares:
+        observed = {name: round(share) for name, share in draft.inputs.observed_shares.items()}
+    else:
+        observed = None
+    if observed is None or observed != traffic.observed:
+        draft.set(
+            traffic=TrafficStatus(
+                desired=traffic.desired, observed=observed, verified_at=traffic.verified_at
+            )
+        )
+    if from_wire(draft.status.phase_started_at) is None:
+        draft.set(phase_started_at=to_wire(draft.now))
+
+
+_PHASES: dict[Phase, Callable[[Draft], None]] = {
+    Phase.IDLE: idle,
+    Phase.PREPARING: preparing,
+    Phase.STEPPING: stepping,
+    Phase.PROMOTING: promoting,
+    Phase.BAKING: baking,
+    Phase.ROLLING_BACK: rolling_back,
+    Phase.ROLLED_BACK: rolled_back,
+}

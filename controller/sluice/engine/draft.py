@@ -1,0 +1,124 @@
+"""The status while one decision is being made: changed in place here, and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sluice.api.status import HistoryEntry, PauseStatus, Phase, Revision, RolloutStatus
+from sluice.api.times import from_wire, to_wire
+from sluice.engine.inputs import Decision, Inputs, Note
+from sluice.engine.plan import Plan, PlannedPredictor
+
+
+class Draft:
+    """Collects the new status, the plan and the notes of one pass."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self.inputs = inputs
+        self.status: RolloutStatus = inputs.rollout.status
+        self.plan: Plan | None = None
+        self.notes: list[Note] = []
+        self.transitions: list[str] = []
+        self._look_again: float | None = None
+
+    @property
+    def now(self) -> float:
+        """Unix seconds of this pass."""
+        return self.inputs.now
+
+    def set(self, **changes: Any) -> None:
+        """Change fields of the status."""
+        self.status = self.status.model_copy(update=changes)
+
+    def note(self, reason: str, message: str, *, warning: bool = False) -> None:
+        """Record an Event."""
+        self.notes.append(Note(reason, message, warning))
+
+    def look_again_in(self, seconds: float) -> None:
+        """Ask for another pass; the soonest request wins."""
+        wanted = max(0.05, seconds)
+        self._look_again = wanted if self._look_again is None else min(self._look_again, wanted)
+
+    def enter(self, phase: Phase, message: str, **changes: Any) -> None:
+        """Go to another phase."""
+        self.transitions.append(phase.value)
+        self.set(phase=phase, message=message, phase_started_at=to_wire(self.now), **changes)
+
+    def in_phase_for(self) -> float:
+        """Seconds since the phase began."""
+        started = from_wire(self.status.phase_started_at)
+        return 0.0 if started is None else self.now - started
+
+    def split(self, candidate_weight: int) -> None:
+        """Plan stable and candidate side by side."""
+        stable, candidate = self.stable(), self.candidate()
+        desired = self.inputs.desired
+        live = self.inputs.world.predictor(candidate.predictor)
+        is_desired = candidate.revision == desired.revision
+        self.plan = Plan(
+            (
+                PlannedPredictor(stable.predictor, 100 - candidate_weight),
+                PlannedPredictor(
+                    candidate.predictor,
+                    candidate_weight,
+                    template=desired.predictor if live is None and is_desired else None,
+                    replicas=desired.replicas if is_desired else None,
+                ),
+            )
+        )
+        self.set(
+            traffic=self.status.traffic.model_copy(
+                update={"desired": {p.name: p.weight for p in self.plan.predictors}}
+            )
+        )
+
+    def only(self, name: str, *, replicas: int | None = None, force: bool = False) -> None:
+        """Plan one predictor with all the traffic."""
+        self.plan = Plan((PlannedPredictor(name, 100, replicas=replicas),), force_routes=force)
+        self.set(traffic=self.status.traffic.model_copy(update={"desired": {name: 100}}))
+
+    def stable(self) -> Revision:
+        """The stable revision; there is one in every phase that asks."""
+        if self.status.stable is None:
+            raise AssertionError("no stable revision in this phase")
+        return self.status.stable
+
+    def candidate(self) -> Revision:
+        """The candidate; there is one in every active phase."""
+        if self.status.candidate is None:
+            raise AssertionError("no candidate in this phase")
+        return self.status.candidate
+
+    def hold(self, reason: str, message: str) -> None:
+        """Pause: no progress until resumed. Harm still rolls back."""
+        if self.status.pause is None:
+            self.note(reason, message, warning=reason != "Requested")
+            self.set(pause=PauseStatus(reason=reason, message=message, since=to_wire(self.now)))
+
+    def remember(self, outcome: str, reason: str, message: str) -> None:
+        """Append the ended rollout to the history, newest first."""
+        candidate = self.status.candidate or self.stable()
+        entry = HistoryEntry(
+            revision=candidate.revision,
+            predictor=candidate.predictor,
+            images=candidate.images,
+            outcome=outcome,
+            reason=reason,
+            message=message,
+            started_at=self.status.started_at,
+            ended_at=to_wire(self.now),
+            source=self.inputs.rollout.spec.source,
+            checks=self.status.checks,
+        )
+        limit = self.inputs.rollout.spec.revision_history_limit
+        self.set(history=[entry, *self.status.history][:limit])
+
+    def decision(self) -> Decision:
+        """What was collected."""
+        return Decision(
+            status=self.status,
+            plan=self.plan,
+            notes=tuple(self.notes),
+            look_again=self._look_again,
+            transitions=tuple(self.transitions),
+        )

@@ -1,0 +1,75 @@
+"""What goes into a decision, and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sluice.api.policy import CanaryPolicySpec
+from sluice.api.rollout import Rollout
+from sluice.api.status import Checkpoint, CheckStatus, RolloutStatus
+from sluice.engine.plan import Plan
+from sluice.engine.world import World
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What the template asks for, rendered for Seldon.
+
+    `predictor` is the dict to add (its name is `predictor_name`), `create` the whole
+    SeldonDeployment with this predictor alone at 100%.
+    """
+
+    revision: str
+    predictor_name: str
+    images: tuple[str, ...]
+    predictor: Mapping[str, Any]
+    create: Mapping[str, Any]
+    replicas: int | None = None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """One look at everything. `now` is Unix seconds.
+
+    `checks` are the judged checks of the comparison now running; empty when nothing was measured
+    yet. `metrics_problem` is a sentence when the last metrics read failed, else "".
+    `observed_shares` are the shares counted in requests (percent by predictor), for where the
+    VirtualService cannot be read. `pulse_at` is when metrics were last read with success.
+    """
+
+    rollout: Rollout
+    policy: CanaryPolicySpec
+    policy_name: str
+    world: World
+    desired: Desired
+    now: float
+    checks: tuple[CheckStatus, ...] = ()
+    metrics_problem: str = ""
+    observed_shares: Mapping[str, float] | None = None
+    checkpoint: Checkpoint | None = None
+
+
+@dataclass(frozen=True)
+class Note:
+    """A Kubernetes Event to record. `warning` selects the type."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do: first the plan, then the status, then the notes.
+
+    `plan` None means: leave the SeldonDeployment alone. `look_again` is in seconds; None: only
+    when something changes. `transitions` are the phases passed through, for metrics and logs.
+    """
+
+    status: RolloutStatus
+    plan: Plan | None = None
+    notes: tuple[Note, ...] = ()
+    look_again: float | None = None
+    transitions: tuple[str, ...] = field(default=())

@@ -1,0 +1,325 @@
+"""The way of a candidate: Preparing, Stepping, Promoting, Baking."""
+
+from __future__ import annotations
+
+from sluice.api.base import format_duration
+from sluice.api.policy import UndecidedAction
+from sluice.api.status import CheckStatus, Phase, StepStatus, Verdict
+from sluice.api.times import from_wire, to_wire
+from sluice.engine.draft import Draft
+from sluice.engine.plan import Plan, PlannedPredictor
+from sluice.engine.rollback import DRAIN_SECONDS, begin_rollback
+from sluice.engine.traffic import arrived
+
+# A candidate without a ready pod gets this long: one reading is no verdict. Seconds.
+GONE_GRACE_SECONDS = 3.0
+# How often to look while something is waited for that may not announce itself. Seconds.
+WAITING_SECONDS = 5.0
+
+
+def preparing(draft: Draft) -> None:
+    """Candidate at 0% until every part of it is ready and the gateway knows it."""
+    world, stable, candidate = draft.inputs.world, draft.stable(), draft.candidate()
+    if (
+        not world.ready(stable.predictor)
+        and world.routes is None
+        and world.predictor(candidate.predictor) is None
+        and not world.routes_problem
+    ):
+        _replace_unborn_stable(draft)
+        return
+    draft.split(0)
+    if world.ready(candidate.predictor):
+        _ready(draft)
+        return
+    deadline = draft.inputs.rollout.spec.progress_deadline_seconds
+    problem = _problem(draft)
+    if draft.in_phase_for() >= deadline:
+        begin_rollback(
+            draft,
+            "ProgressDeadlineExceeded",
+            f"the candidate was not ready within {format_duration(deadline)}{problem}",
+        )
+        return
+    draft.set(message=f"waiting for revision {candidate.revision} to become ready{problem}")
+    draft.look_again_in(min(WAITING_SECONDS, deadline - draft.in_phase_for()))
+
+
+def _ready(draft: Draft) -> None:
+    candidate = draft.candidate()
+    if draft.status.ready_at is None:
+        draft.set(ready_at=to_wire(draft.now))
+        draft.note("CandidateReady", f"revision {candidate.revision} is ready")
+    world = draft.inputs.world
+    if world.blockers():
+        _say_frozen(draft)
+    elif draft.status.pause is None:
+        _enter_step(draft, 0)
+    else:
+        draft.set(message=f"paused: {draft.status.pause.message}")
+
+
+def _replace_unborn_stable(draft: Draft) -> None:
+    """The stable never served: put the new revision in its place, there is nothing to compare."""
+    candidate, desired = draft.candidate(), draft.inputs.desired
+    draft.plan = Plan(
+        (
+            PlannedPredictor(
+                candidate.predictor, 100, template=desired.predictor, replicas=desired.replicas
+            ),
+        )
+    )
+    draft.note("StableNeverReady", "the stable never became ready and is replaced", warning=True)
+    draft.enter(
+        Phase.IDLE, "replacing a stable that never served", stable=candidate, candidate=None
+    )
+
+
+def stepping(draft: Draft) -> None:
+    """Candidate at the step's weight until the hold is over and the evidence allows."""
+    step = draft.status.step
+    policy = draft.inputs.policy
+    if step is None or step.index >= len(policy.steps):
+        _enter_step(draft, min(step.index if step else 0, len(policy.steps) - 1))
+        step = draft.status.step
+    if step is None:
+        raise AssertionError("a step was just entered")
+    if step.weight != policy.steps[step.index].weight:
+        _enter_step(draft, step.index)
+        step = draft.status.step or step
+    draft.split(step.weight)
+    if _harmed(draft) or _gone(draft):
+        return
+    if draft.inputs.world.blockers():
+        _say_frozen(draft)
+        return
+    if not _verified(draft, step):
+        return
+    _progress(draft, draft.status.step or step)
+
+
+def _enter_step(draft: Draft, index: int) -> None:
+    steps = draft.inputs.policy.steps
+    step = steps[index]
+    message = f"step {index + 1} of {len(steps)}: {step.weight}% to the candidate"
+    draft.set(
+        step=StepStatus(
+            index=index,
+            weight=step.weight,
+            total=len(steps),
+            progress=f"{index + 1}/{len(steps)}",
+            started_at=to_wire(draft.now),
+        ),
+        traffic=draft.status.traffic.model_copy(update={"verified_at": None}),
+    )
+    draft.note("StepStarted", message)
+    if draft.status.phase is Phase.STEPPING:
+        draft.set(message=message)
+    else:
+        draft.enter(Phase.STEPPING, message)
+
+
+def _verified(draft: Draft, step: StepStatus) -> bool:
+    """The gateway has the step's weights; the hold begins when it was first seen so."""
+    stable, candidate = draft.stable(), draft.candidate()
+    wanted = {stable.predictor: 100 - step.weight, candidate.predictor: step.weight}
+    if arrived(draft, wanted):
+        if step.verified_at is None:
+            hold = draft.inputs.policy.steps[step.index].hold
+            draft.set(
+                step=step.model_copy(
+                    update={
+                        "verified_at": to_wire(draft.now),
+                        "hold_until": to_wire(draft.now + hold),
+                    }
+                )
+            )
+        return True
+    draft.set(message=f"waiting for the gateway to have {step.weight}% for the candidate")
+    draft.look_again_in(WAITING_SECONDS)
+    return step.verified_at is not None and draft.inputs.world.routes is None
+
+
+def _progress(draft: Draft, step: StepStatus) -> None:
+    steps, checks = draft.inputs.policy.steps, draft.inputs.checks
+    where = f"step {step.index + 1} of {len(steps)}, {step.weight}%"
+    hold_left = (from_wire(step.hold_until) or draft.now) - draft.now
+    last = step.index == len(steps) - 1
+    open_checks = _open(draft, checks, last=last)
+    if draft.status.pause is not None:
+        draft.set(message=f"{where}: paused: {draft.status.pause.message}")
+    elif hold_left > 0:
+        draft.look_again_in(hold_left)
+        ends = draft.status.step.hold_until if draft.status.step else ""
+        draft.set(message=f"{where}: hold until {ends}")
+    elif open_checks:
+        draft.set(message=f"{where}: " + "; ".join(open_checks))
+        _undecided_for_long(draft, step)
+    elif last:
+        draft.note("Promoting", "every check says Pass: " + _numbers(checks))
+        draft.enter(
+            Phase.PROMOTING,
+            "every check says Pass; moving all traffic to the candidate",
+            traffic=draft.status.traffic.model_copy(update={"verified_at": None}),
+        )
+    else:
+        _enter_step(draft, step.index + 1)
+        draft.look_again_in(0.05)
+
+
+def _open(draft: Draft, checks: tuple[CheckStatus, ...], *, last: bool) -> list[str]:
+    """Why the step may not be left, one phrase a check; empty when it may."""
+    if draft.inputs.metrics_problem:
+        return [f"holding, the metrics cannot be read: {draft.inputs.metrics_problem}"]
+    wanted = {check.name for check in draft.inputs.policy.checks}
+    seen = {check.name for check in checks}
+    if wanted - seen:
+        return ["no measurement yet"]
+    phrases = []
+    for check in checks:
+        if check.verdict is Verdict.PASS:
+            continue
+        blind = check.verdict in (Verdict.NO_DATA, Verdict.ERROR)
+        if last or blind or check.candidate_samples <= 0 or _leans_to_harm(check):
+            why = (check.message or check.reason).rstrip(".")
+            phrases.append(f"{check.name} {check.verdict}: {why}")
+    return phrases
+
+
+def _leans_to_harm(check: CheckStatus) -> bool:
+    """Half of the evidence for harm is there: more users are not put in front of it."""
+    if check.harm_evidence is None or not check.harm_needed:
+        return False
+    return check.harm_evidence >= 0.5 * check.harm_needed
+
+
+def _undecided_for_long(draft: Draft, step: StepStatus) -> None:
+    rule = draft.inputs.policy.on_undecided
+    began = from_wire(step.started_at) or draft.now
+    left = began + rule.after - draft.now
+    if left > 0:
+        draft.look_again_in(left)
+        return
+    text = f"no decision within {format_duration(rule.after)}: {draft.status.message}"
+    if rule.action is UndecidedAction.ROLL_BACK and not draft.inputs.metrics_problem:
+        begin_rollback(draft, "Undecided", text)
+    else:
+        draft.hold("Undecided", text)
+
+
+def promoting(draft: Draft) -> None:
+    """All traffic to the candidate, the stable still there."""
+    stable, candidate = draft.stable(), draft.candidate()
+    draft.split(100)
+    if _harmed(draft) or _gone(draft):
+        return
+    if draft.inputs.world.blockers():
+        _say_frozen(draft)
+        return
+    if arrived(draft, {candidate.predictor: 100}):
+        bake = draft.inputs.policy.bake
+        draft.note(
+            "Baking",
+            f"all traffic on revision {candidate.revision}; the old one stays "
+            f"warm for {format_duration(bake)}",
+        )
+        draft.enter(
+            Phase.BAKING, f"baking; {stable.revision} stays warm for {format_duration(bake)}"
+        )
+    else:
+        draft.set(message="waiting for the gateway to have 100% for the candidate")
+        draft.look_again_in(WAITING_SECONDS)
+
+
+def baking(draft: Draft) -> None:
+    """Both kept, checks go on; harm switches back at once. Then the old predictor goes."""
+    candidate = draft.candidate()
+    draft.split(100)
+    if _harmed(draft) or _gone(draft):
+        return
+    arrived(draft, {candidate.predictor: 100})
+    left = max(draft.inputs.policy.bake, DRAIN_SECONDS) - draft.in_phase_for()
+    if left > 0:
+        draft.look_again_in(left)
+    elif draft.status.pause is not None:
+        draft.set(message=f"baked; paused: {draft.status.pause.message}")
+    elif problem := _no_sight(draft):
+        draft.set(message=f"baked, but holding: {problem}")
+    elif draft.inputs.world.blockers():
+        _say_frozen(draft)
+    else:
+        finish_bake(draft)
+
+
+def finish_bake(draft: Draft) -> None:
+    """The candidate becomes the stable, the old predictor goes."""
+    stable, candidate = draft.stable(), draft.candidate()
+    draft.only(candidate.predictor)
+    message = f"revision {candidate.revision} took the place of {stable.revision}"
+    draft.remember("Promoted", "AllChecksPassed", _numbers(draft.inputs.checks) or message)
+    draft.note("Promoted", message)
+    draft.enter(Phase.IDLE, message, stable=candidate, candidate=None, step=None, checkpoint=None)
+
+
+def _no_sight(draft: Draft) -> str:
+    """Why the bake cannot end for want of metrics; "" when it can."""
+    if draft.inputs.metrics_problem:
+        return f"the metrics cannot be read: {draft.inputs.metrics_problem}"
+    if not draft.inputs.checks:
+        return "nothing was measured yet"
+    return "no data for the candidate" if _blind(draft) else ""
+
+
+def _blind(draft: Draft) -> bool:
+    return any(c.verdict in (Verdict.NO_DATA, Verdict.ERROR) for c in draft.inputs.checks)
+
+
+def _harmed(draft: Draft) -> bool:
+    """Harm rolls back, paused or not."""
+    harm = [c for c in draft.inputs.checks if c.verdict is Verdict.HARM]
+    if not harm:
+        return False
+    begin_rollback(draft, "HarmDetected", _numbers(tuple(harm)))
+    return True
+
+
+def _gone(draft: Draft) -> bool:
+    """No metric shows requests that never reach a dead pod: Kubernetes must."""
+    world, candidate = draft.inputs.world, draft.candidate()
+    if world.predictor(candidate.predictor) is None:
+        begin_rollback(draft, "CandidateRemoved", "the candidate's predictor was removed by hand")
+        return True
+    freeze = draft.status.freeze
+    if world.ready(candidate.predictor) or freeze is None:
+        return False
+    unready_for = draft.now - (from_wire(freeze.since) or draft.now)
+    deadline = float(draft.inputs.rollout.spec.progress_deadline_seconds)
+    grace = GONE_GRACE_SECONDS if world.ready_pods(candidate.predictor) == 0 else deadline
+    if freeze.predictor != candidate.predictor and grace == deadline:
+        return False
+    if unready_for < grace:
+        draft.look_again_in(grace - unready_for)
+        return False
+    begin_rollback(
+        draft,
+        "CandidateUnavailable",
+        f"the candidate has {world.ready_pods(candidate.predictor)} ready pods for "
+        f"{format_duration(round(unready_for))}{_problem(draft)}",
+    )
+    return True
+
+
+def _say_frozen(draft: Draft) -> None:
+    freeze = draft.status.freeze
+    draft.set(message=f"waiting: {freeze.message}" if freeze else "waiting for Seldon")
+    draft.look_again_in(WAITING_SECONDS)
+
+
+def _problem(draft: Draft) -> str:
+    deployments = draft.inputs.world.health.get(draft.candidate().predictor, ())
+    problem = next((d.problem for d in deployments if d.problem), "")
+    return f": {problem}" if problem else ""
+
+
+def _numbers(checks: tuple[CheckStatus, ...]) -> str:
+    return "; ".join(f"{c.name}: {c.message.rstrip('.')}" for c in checks)

@@ -1,0 +1,178 @@
+"""A small model of what Seldon does with a plan, for tests of the decision: no I/O, no threads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sluice.api.policy import CanaryPolicySpec
+from sluice.api.rollout import COMMAND_ANNOTATION, Rollout, RolloutSpec
+from sluice.api.status import CheckStatus, Phase, RolloutStatus, Verdict
+from sluice.engine.commands import Command, Request
+from sluice.engine.decide import decide
+from sluice.engine.inputs import Decision, Desired, Inputs
+from sluice.engine.plan import Plan
+from sluice.engine.world import DeploymentHealth, LivePredictor, World
+
+POLICY = CanaryPolicySpec.model_validate(
+    {
+        "steps": [{"weight": 5, "hold": "10s"}, {"weight": 50, "hold": "10s"}],
+        "bake": "30s",
+        "warmup": "0s",
+        "onUndecided": {"after": "1h", "action": "Pause"},
+        "checks": [{"name": "errors", "metric": "error-rate", "compare": {}}],
+    }
+)
+
+
+def verdict(kind: Verdict, *, samples: int = 100) -> CheckStatus:
+    """A check's answer."""
+    return CheckStatus(
+        name="errors", verdict=kind, reason="Test", message="numbers", candidate_samples=samples
+    )
+
+
+@dataclass
+class SmallCluster:
+    """One rollout and its SeldonDeployment. `pass_time` and `step` drive it."""
+
+    template: str = "aaaa"
+    now: float = 1_700_000_000.0
+    status: RolloutStatus = field(default_factory=RolloutStatus)
+    predictors: dict[str, int] = field(default_factory=dict)
+    routes: dict[str, int] | None = None
+    unready: set[str] = field(default_factory=set)
+    half_ready: set[str] = field(default_factory=set)
+    checks: tuple[CheckStatus, ...] = ()
+    metrics_problem: str = ""
+    paused: bool = False
+    deadline: int = 60
+    annotations: dict[str, str] = field(default_factory=dict)
+    policy: CanaryPolicySpec = POLICY
+    can_force: bool = True
+    decisions: list[Decision] = field(default_factory=list)
+    plans: list[Plan] = field(default_factory=list)
+    commands: int = 0
+
+    def world(self) -> World:
+        """What a reader would read."""
+        health = {n: (self._health(n),) for n in self.predictors}
+        live = tuple(
+            LivePredictor(n, w, n.removeprefix("v"), (f"repo/m:{n}",), {"name": n})
+            for n, w in self.predictors.items()
+        )
+        return World(
+            exists=bool(self.predictors),
+            predictors=live,
+            health=health,
+            routes=dict(self.routes) if self.routes is not None else None,
+        )
+
+    def _health(self, name: str) -> DeploymentHealth:
+        ready = 0 if name in self.unready else 1 if name in self.half_ready else 2
+        return DeploymentHealth(f"iris-{name}", name, 2, ready, 2 - ready, 2, True)
+
+    def frozen(self) -> bool:
+        """Seldon does not write the VirtualService."""
+        return any(n in self.unready or n in self.half_ready for n in self.predictors)
+
+    def settle(self) -> None:
+        """Seldon's operator comes by."""
+        if self.predictors and not self.frozen():
+            self.routes = dict(self.predictors)
+
+    def step(self) -> Decision:
+        """One pass: decide, apply the plan, let Seldon follow, keep the status."""
+        decision = decide(self.inputs())
+        self.decisions.append(decision)
+        if decision.plan is not None:
+            self.apply(decision.plan)
+        self.status = decision.status
+        return decision
+
+    def inputs(self) -> Inputs:
+        """The inputs of a pass now."""
+        name = f"v{self.template}"
+        desired = Desired(self.template, name, (f"repo/m:{name}",), {"name": name}, {}, None)
+        spec = RolloutSpec.model_validate(
+            {
+                "template": {"spec": {"predictors": [{"graph": {"name": "m"}}]}},
+                "paused": self.paused,
+                "progressDeadlineSeconds": self.deadline,
+            }
+        )
+        rollout = Rollout(
+            name="iris",
+            namespace="prod",
+            uid="u",
+            generation=1,
+            resource_version="1",
+            annotations=dict(self.annotations),
+            deleting=False,
+            spec=spec,
+            raw_template={},
+            status=self.status,
+        )
+        judged = self.status.phase.judged
+        return Inputs(
+            rollout,
+            self.policy,
+            "test",
+            self.world(),
+            desired,
+            self.now,
+            checks=self.checks if judged else (),
+            metrics_problem=self.metrics_problem if judged else "",
+        )
+
+    def apply(self, plan: Plan) -> None:
+        """What the writer and then Seldon make of a plan."""
+        self.plans.append(plan)
+        for planned in plan.predictors:
+            if planned.name not in self.predictors and planned.template is None:
+                raise AssertionError(f"{planned.name} is neither live nor given")
+        self.predictors = {p.name: p.weight for p in plan.predictors}
+        self.settle()
+        if plan.force_routes and self.frozen() and self.can_force:
+            self.routes = dict(self.predictors)
+
+    def run(self, seconds: float, *, every: float = 1.0) -> None:
+        """Let time pass with a pass every so often."""
+        end = self.now + seconds
+        while self.now < end:
+            self.now += every
+            self.settle()
+            self.step()
+
+    def command(self, command: Command, revision: str = "") -> None:
+        """Someone runs the CLI."""
+        self.commands += 1
+        request = Request(f"c{self.commands}", command, revision)
+        self.annotations[COMMAND_ANNOTATION] = request.to_annotation()
+
+    def say(self, kind: Verdict, **more: Any) -> None:
+        """The metrics say this from now on."""
+        self.checks = (verdict(kind, **more),)
+
+    def started(self) -> SmallCluster:
+        """With revision aaaa serving."""
+        for _ in range(3):
+            self.now += 1
+            self.settle()
+            self.step()
+        assert self.status.phase is Phase.IDLE
+        assert self.routes == {"vaaaa": 100}
+        return self
+
+    def rolling_out(self, template: str = "bbbb") -> SmallCluster:
+        """With a candidate at the first step."""
+        self.started()
+        self.template = template
+        self.unready.discard(f"v{template}")
+        self.run(3)
+        assert self.status.phase is Phase.STEPPING, self.status
+        return self
+
+    def clone(self) -> SmallCluster:
+        """As a controller that was restarted sees it."""
+        return replace(self)
