@@ -1,0 +1,57 @@
+"""Which rights we have, asked of the server itself before they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sluice.kube.client import Client
+from sluice.kube.resources import SELF_SUBJECT_ACCESS_REVIEWS, Resource
+
+
+@dataclass(frozen=True)
+class Right:
+    """One verb on one kind; `namespace` None: everywhere."""
+
+    verb: str
+    resource: Resource
+    namespace: str | None = None
+    subresource: str = ""
+    name: str = ""
+
+    def __str__(self) -> str:
+        kind = self.resource.qualified
+        if self.subresource:
+            kind = f"{kind}/{self.subresource}"
+        if self.name:
+            kind = f"{kind} {self.name}"
+        if not self.resource.namespaced:
+            return f"{self.verb} {kind}"
+        where = f"namespace {self.namespace}" if self.namespace else "all namespaces"
+        return f"{self.verb} {kind} in {where}"
+
+
+def can_i(client: Client, right: Right) -> bool:
+    """Whether the server would let us (a SelfSubjectAccessReview, open to everybody)."""
+    resource = right.resource
+    attributes = {
+        "verb": right.verb,
+        "group": resource.group,
+        "version": resource.version,
+        "resource": resource.plural,
+        "subresource": right.subresource,
+        "namespace": (right.namespace or "") if resource.namespaced else "",
+        "name": right.name,
+    }
+    review = {
+        "apiVersion": SELF_SUBJECT_ACCESS_REVIEWS.api_version,
+        "kind": SELF_SUBJECT_ACCESS_REVIEWS.kind,
+        "spec": {"resourceAttributes": {key: value for key, value in attributes.items() if value}},
+    }
+    answer = client.create(SELF_SUBJECT_ACCESS_REVIEWS, review)
+    return bool((answer.get("status") or {}).get("allowed"))
+
+
+def missing(client: Client, rights: Iterable[Right]) -> list[Right]:
+    """Those of `rights` we do not have, in their order."""
+    return [right for right in rights if not can_i(client, right)]
