@@ -1,0 +1,196 @@
+"""The pulse's memory: which comparisons run, their evidence, and what the checks say.
+
+One vectorised update for all rollouts. Thread-safe: the pulse writes, reconcile workers read.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from sluice.api.policy import CanaryPolicySpec
+from sluice.api.status import Checkpoint, CheckStatus, Phase, RolloutStatus, Verdict
+from sluice.api.times import from_wire
+from sluice.errors import MetricsError
+from sluice.evidence.bank import EvidenceBank
+from sluice.evidence.judge import judge
+from sluice.evidence.spec import plans_of
+from sluice.metrics.observe import Freshness, Observer, Pair
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One running comparison. `name` tells it from an earlier one of the same rollout."""
+
+    key: str
+    name: str
+    pair: Pair
+    policy: CanaryPolicySpec
+    baking: bool
+    resume_from: Checkpoint | None = None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is known of one comparison; times in Unix seconds.
+
+    `at` is when the metrics were read, `covered_until` up to when their counts are in the evidence
+    (None while some wait for their pair: no moment to go on from).
+    """
+
+    name: str
+    at: float
+    checks: tuple[CheckStatus, ...] = ()
+    shares: dict[str, float] | None = None
+    problem: str = ""
+    covered_until: float | None = None
+
+
+def comparison_of(
+    key: str,
+    deployment: str,
+    namespace: str,
+    uid: str,
+    status: RolloutStatus,
+    policy: CanaryPolicySpec,
+    now: float,
+) -> Comparison | None:
+    """The comparison that a rollout in this status needs, or None.
+
+    It begins with the first step, when the candidate's warm-up is over: where VirtualServices may
+    not be read, the requests counted here are what the step's traffic is verified by.
+    """
+    if not status.phase.judged or status.stable is None or status.candidate is None:
+        return None
+    if status.phase is Phase.STEPPING and status.step is None:
+        return None
+    ready = from_wire(status.ready_at)
+    if ready is None or now < ready + policy.warmup:
+        return None
+    name = f"{uid}/{status.stable.predictor}/{status.candidate.predictor}/{status.started_at}"
+    checkpoint = status.checkpoint
+    return Comparison(
+        key=key,
+        name=name,
+        pair=Pair(key, namespace, deployment, status.stable.predictor, status.candidate.predictor),
+        policy=policy,
+        baking=status.phase in (Phase.PROMOTING, Phase.BAKING),
+        resume_from=checkpoint if checkpoint and checkpoint.key == name else None,
+    )
+
+
+class Judging:
+    """All running comparisons."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._bank = EvidenceBank()
+        self._lock = threading.RLock()
+        self._running: dict[str, Comparison] = {}
+        self._judgements: dict[str, Judgement] = {}
+        self._problem = ""
+
+    def follow(self, comparisons: Iterable[Comparison]) -> None:
+        """Make the running comparisons be these: open new ones, close ended ones."""
+        wanted = {c.key: c for c in comparisons}
+        with self._lock:
+            for key in [
+                k for k, c in self._running.items() if k not in wanted or wanted[k].name != c.name
+            ]:
+                self._close(key)
+            for key, comparison in wanted.items():
+                if key not in self._running or self._running[key].policy != comparison.policy:
+                    self._open(comparison)
+                self._running[key] = comparison
+
+    def _open(self, comparison: Comparison) -> None:
+        if comparison.key in self._running:
+            self._bank.close(comparison.key)  # the policy was changed under way: start afresh
+        checkpoint = comparison.resume_from
+        fresh = comparison.key in self._running
+        state = checkpoint.state if checkpoint and not fresh else None
+        self._bank.open(
+            comparison.key, plans_of(comparison.policy), self._observer.edges, state=state
+        )
+        if not fresh:
+            self._observer.track(comparison.pair, since=checkpoint.at if checkpoint else None)
+
+    def _close(self, key: str) -> None:
+        self._bank.close(key)
+        self._observer.forget(key)
+        self._running.pop(key, None)
+        self._judgements.pop(key, None)
+
+    def pulse(self, now: float) -> tuple[set[str], int]:
+        """Read the metrics once and judge everything.
+
+        Returns the keys whose verdicts changed, and the queries sent. A failed read changes no
+        evidence; it is remembered as the problem that every rollout then shows.
+        """
+        with self._lock:
+            if not self._running:
+                return set(), 0
+            try:
+                pulse = self._observer.pulse(now)
+            except MetricsError as error:
+                first = not self._problem
+                self._problem = str(error)
+                return (set(self._running) if first else set()), 0
+            changed = set(self._running) if self._problem else set()
+            self._problem = ""
+            baking = [key for key, c in self._running.items() if c.baking]
+            self._bank.update(pulse.increments, baking=baking)
+            for key, comparison in self._running.items():
+                if self._judge(key, comparison, pulse.at, pulse.freshness.get(key)):
+                    changed.add(key)
+            return changed, pulse.queries
+
+    def fail(self, problem: str) -> None:
+        """A pulse that could not be done is no reason to decide anything: all hold, and say so."""
+        with self._lock:
+            self._problem = problem
+
+    def _judge(
+        self, key: str, comparison: Comparison, at: float, freshness: Freshness | None
+    ) -> bool:
+        before = self._judgements.get(key)
+        seen = (
+            freshness is not None
+            and freshness.candidate_seen
+            and (freshness.stable_seen or comparison.baking)
+        )
+        problem = ""  # a failed read holds every rollout; a missing side is NoData
+        checks = tuple(
+            judge(evidence, fresh=seen, problem=problem) for evidence in self._bank.results(key)
+        )
+        covered = freshness.covered_until if freshness is not None else None
+        self._judgements[key] = Judgement(
+            comparison.name, at, checks, self._observer.shares(key), "", covered
+        )
+        verdicts = [(c.name, c.verdict) for c in checks]
+        return before is None or verdicts != [(c.name, c.verdict) for c in before.checks]
+
+    def harmed(self, key: str) -> bool:
+        """Whether a check says Harm."""
+        with self._lock:
+            found = self._judgements.get(key)
+            return found is not None and any(c.verdict is Verdict.HARM for c in found.checks)
+
+    def judgement(self, key: str, name: str) -> Judgement:
+        """What is known now; `problem` says why the last read failed, if it did."""
+        with self._lock:
+            found = self._judgements.get(key)
+            if found is None or found.name != name:
+                found = Judgement(name, 0.0)
+            return replace(found, problem=self._problem if key in self._running else "")
+
+    def checkpoint(self, key: str, name: str) -> Checkpoint | None:
+        """The evidence as it stands, to be kept in the status."""
+        with self._lock:
+            found = self._judgements.get(key)
+            if found is None or found.name != name or found.covered_until is None:
+                return None
+            if key not in self._running:
+                return None
+            return Checkpoint(at=found.covered_until, key=name, state=self._bank.export(key))

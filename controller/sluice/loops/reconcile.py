@@ -1,0 +1,382 @@
+"""One pass over one rollout: read, decide, act, write the status, tell.
+
+The decision is `sluice.engine.decide`; this module does only what a pure function cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import structlog
+
+from sluice.api.builtin import BALANCED, BUILTIN_POLICY_NAME
+from sluice.api.policy import CanaryPolicySpec
+from sluice.api.rollout import (
+    CLUSTER_POLICY_KIND,
+    DeletionPolicy,
+    Rollout,
+    parse_policy,
+    parse_rollout,
+)
+from sluice.api.status import Phase, RolloutStatus
+from sluice.api.times import from_wire
+from sluice.clock import Clock
+from sluice.engine.conditions import stalled
+from sluice.engine.decide import decide
+from sluice.engine.inputs import Decision, Desired, Inputs
+from sluice.engine.world import World
+from sluice.errors import NotFoundError, SpecError
+from sluice.kube.client import Client
+from sluice.kube.resources import MODEL_ROLLOUTS
+from sluice.loops.judging import Judging, comparison_of
+from sluice.loops.own_metrics import OwnMetrics
+from sluice.loops.stores import Object, OwnWrites, Store, spread
+from sluice.seldon.read import WorldReader
+from sluice.seldon.revision import (
+    check_names,
+    images_of,
+    new_seldon_deployment,
+    predictor_name,
+    rendered,
+    revision_of,
+)
+from sluice.seldon.write import SeldonWriter
+
+log = structlog.get_logger()
+
+# After a conflict: the watch brings the newer object within milliseconds. Seconds.
+_AFTER_CONFLICT = 0.1
+
+
+class Recorder(Protocol):
+    """Where Kubernetes Events go."""
+
+    def event(self, obj: Object, *, reason: str, message: str, warning: bool = False) -> None:
+        """Record one, never raising."""
+        ...
+
+
+class Policies:
+    """The policies known to the API server."""
+
+    def __init__(self, namespaced: Store, cluster: Store) -> None:
+        self._namespaced = namespaced
+        self._cluster = cluster
+        self._last: dict[str, tuple[CanaryPolicySpec, str]] = {}
+        # The newest parsed version of each, by (namespace, name): many rollouts share a policy.
+        self._parsed: dict[tuple[str, str], tuple[str, CanaryPolicySpec]] = {}
+
+    def version(self, rollout: Object) -> str:
+        """The resourceVersion of the policy that a ModelRollout names; "" without one."""
+        ref = rollout["spec"].get("policyRef") or {}
+        in_cluster = ref.get("kind", CLUSTER_POLICY_KIND) == CLUSTER_POLICY_KIND
+        store = self._cluster if in_cluster else self._namespaced
+        namespace = "" if in_cluster else rollout["metadata"].get("namespace", "")
+        obj = store.get(namespace, ref.get("name", ""))
+        return str(obj["metadata"].get("resourceVersion", "")) if obj else ""
+
+    def of(self, rollout: Rollout) -> tuple[CanaryPolicySpec, str]:
+        """The policy in force, and its name. SpecError: PolicyNotFound or InvalidPolicy.
+
+        A rollout in progress goes on under the policy it had when that is deleted or broken: a
+        candidate under traffic is not left unwatched.
+        """
+        try:
+            found = self._find(rollout)
+        except SpecError:
+            last = self._last.get(rollout.key)
+            if last is None or not rollout.status.phase.active:
+                raise
+            return last
+        self._last[rollout.key] = found
+        return found
+
+    def forget(self, key: str) -> None:
+        """The rollout is gone."""
+        self._last.pop(key, None)
+
+    def _find(self, rollout: Rollout) -> tuple[CanaryPolicySpec, str]:
+        overrides = rollout.spec.strategy.canary
+        ref = rollout.spec.policy_ref
+        if ref is None:
+            return BALANCED.overridden(overrides), BUILTIN_POLICY_NAME
+        in_cluster = ref.kind == CLUSTER_POLICY_KIND
+        store = self._cluster if in_cluster else self._namespaced
+        obj = store.get("" if in_cluster else rollout.namespace, ref.name)
+        if obj is None:
+            where = "the cluster" if in_cluster else f"namespace {rollout.namespace}"
+            raise SpecError(
+                "PolicyNotFound",
+                f"spec.policyRef: there is no {ref.kind} {ref.name!r} in {where}; apply it, or "
+                "leave policyRef out to use the built-in balanced one",
+            )
+        return self._parse(obj).overridden(overrides), f"{ref.kind}/{ref.name}"
+
+    def _parse(self, obj: Object) -> CanaryPolicySpec:
+        meta = obj["metadata"]
+        place, version = (meta.get("namespace", ""), meta["name"]), meta.get("resourceVersion")
+        known = self._parsed.get(place)
+        if known is not None and version and known[0] == version:
+            return known[1]
+        spec = parse_policy(obj)
+        if version:
+            self._parsed[place] = (version, spec)
+        return spec
+
+
+class Reconciler:
+    """Reconciles one key at a time; safe to call from several threads for different keys."""
+
+    def __init__(
+        self,
+        *,
+        client: Client,
+        clock: Clock,
+        rollouts: OwnWrites,
+        policies: Policies,
+        reader: WorldReader,
+        writer: SeldonWriter,
+        judging: Judging,
+        recorder: Recorder,
+        metrics: OwnMetrics,
+        status_interval: float,
+        claims: Callable[[str, str], set[str]],
+    ) -> None:
+        self._claims = claims
+        self._client = client
+        self._clock = clock
+        self._rollouts = rollouts
+        self._policies = policies
+        self._reader = reader
+        self._writer = writer
+        self._judging = judging
+        self._recorder = recorder
+        self._metrics = metrics
+        self._status_interval = status_interval
+        self._written_at: dict[str, float] = {}
+
+    def reconcile(self, key: str) -> float | None:
+        """One pass. Returns in how many seconds to look again; None: when something changes.
+
+        Raises ApiError for what a retry may mend.
+        """
+        namespace, _, name = key.partition("/")
+        obj = self._rollouts.get(namespace, name)
+        if obj is None or "deletionTimestamp" in obj["metadata"]:
+            self._written_at.pop(key, None)
+            self._policies.forget(key)
+            return None
+        try:
+            rollout = parse_rollout(obj)
+            self._refuse_second_claim(obj, rollout)
+            policy, policy_name = self._policies.of(rollout)
+            desired = desired_of(rollout)
+            world = self._reader.read(namespace, rollout.deployment_name)
+            inputs = self._inputs(rollout, policy, policy_name, desired, world)
+            return self._act(obj, inputs, decide(inputs))
+        except SpecError as error:
+            self._stall(obj, error)
+            return None
+
+    def _refuse_second_claim(self, obj: Object, rollout: Rollout) -> None:
+        """Two rollouts for one SeldonDeployment would fight: the older one has it."""
+        for other in self._claims(rollout.namespace, rollout.deployment_name) - {rollout.key}:
+            rival = self._rollouts.get(*other.split("/", 1))
+            if rival is not None and _seniority(rival) < _seniority(obj):
+                raise SpecError(
+                    "AlreadyClaimed",
+                    f"the SeldonDeployment {rollout.deployment_name} belongs to ModelRollout "
+                    f"{other}, which is older: give spec.seldonDeploymentName another name",
+                )
+
+    def _inputs(
+        self,
+        rollout: Rollout,
+        policy: CanaryPolicySpec,
+        policy_name: str,
+        desired: Desired,
+        world: World,
+    ) -> Inputs:
+        now = self._clock.now()
+        comparison = comparison_of(
+            rollout.key,
+            rollout.deployment_name,
+            rollout.namespace,
+            rollout.uid,
+            rollout.status,
+            policy,
+            now,
+        )
+        if comparison is None:
+            return Inputs(rollout, policy, policy_name, world, desired, now)
+        judgement = self._judging.judgement(rollout.key, comparison.name)
+        return Inputs(
+            rollout,
+            policy,
+            policy_name,
+            world,
+            desired,
+            now,
+            checks=judgement.checks,
+            metrics_problem=judgement.problem,
+            observed_shares=_percent(judgement.shares),
+            checkpoint=self._judging.checkpoint(rollout.key, comparison.name),
+        )
+
+    def _act(self, obj: Object, inputs: Inputs, decision: Decision) -> float | None:
+        rollout = inputs.rollout
+        if decision.plan is not None:
+            applied = self._writer.apply(
+                rollout.namespace, rollout.deployment_name, decision.plan, inputs.world
+            )
+            if applied.conflict:
+                return _AFTER_CONFLICT
+            if applied.problem:
+                self._recorder.event(
+                    obj, reason="TrafficNotMoved", message=applied.problem, warning=True
+                )
+                log.warning(applied.problem, rollout=rollout.key)
+            if applied.wrote_spec or applied.wrote_routes:
+                log.info(
+                    "traffic plan written",
+                    rollout=rollout.key,
+                    desired=decision.status.traffic.desired,
+                    forced=applied.wrote_routes,
+                )
+        self._count(rollout, decision)
+        look_again = decision.look_again
+        if self._due(rollout, decision.status):
+            try:
+                self._write_status(obj, decision.status)
+            except NotFoundError:
+                return None
+            for note in decision.notes:
+                log.info(note.message, rollout=rollout.key, reason=note.reason)
+                self._recorder.event(
+                    obj, reason=note.reason, message=note.message, warning=note.warning
+                )
+        return look_again
+
+    def _count(self, rollout: Rollout, decision: Decision) -> None:
+        for phase in decision.transitions:
+            self._metrics.decisions.labels(rollout.namespace, phase).inc()
+        moved = decision.status.traffic.verified_at
+        if (
+            rollout.status.phase is Phase.ROLLING_BACK
+            and moved
+            and rollout.status.traffic.verified_at is None
+            and decision.status.rollback_reason == "HarmDetected"
+        ):
+            began = from_wire(rollout.status.phase_started_at)
+            at = rollout.status.checkpoint.at if rollout.status.checkpoint else began
+            if at is not None:
+                self._metrics.breach_to_moved.observe(max(0.0, self._clock.now() - at))
+
+    def _due(self, rollout: Rollout, status: RolloutStatus) -> bool:
+        """Numbers alone are written once an interval; anything else at once."""
+        if _essence(status) != _essence(rollout.status):
+            return True
+        if status.to_wire() == rollout.status.to_wire():
+            return False
+        now = self._clock.monotonic()
+        if rollout.key not in self._written_at:
+            # After a start: not every rollout at once, and what is urgent is written anyway.
+            self._written_at[rollout.key] = now - spread(rollout.key) * self._status_interval
+        return now - self._written_at[rollout.key] >= self._status_interval
+
+    def _write_status(self, obj: Object, status: RolloutStatus) -> None:
+        meta = obj["metadata"]
+        body = {
+            "apiVersion": obj["apiVersion"],
+            "kind": obj["kind"],
+            "metadata": meta,
+            "spec": obj["spec"],
+            "status": status.to_wire(),
+        }
+        written = self._client.replace(MODEL_ROLLOUTS, body, subresource="status")
+        self._rollouts.put(written)
+        self._written_at[f"{meta['namespace']}/{meta['name']}"] = self._clock.monotonic()
+
+    def _stall(self, obj: Object, error: SpecError) -> None:
+        try:
+            old = RolloutStatus.model_validate(obj.get("status") or {})
+        except ValueError:
+            old = RolloutStatus()
+        status = stalled(
+            old, obj["metadata"].get("generation", 0), error.reason, str(error), self._clock.now()
+        )
+        if status.to_wire() != old.to_wire():
+            self._write_status(obj, status)
+            self._recorder.event(obj, reason=error.reason, message=str(error), warning=True)
+            log.warning(str(error), rollout=obj["metadata"]["name"], reason=error.reason)
+
+
+def desired_of(rollout: Rollout) -> Desired:
+    """What the template asks for. Raises SpecError for what Seldon could not make of it."""
+    template = rollout.raw_template
+    source = template["spec"]["predictors"][0]
+    check_names(template, rollout.deployment_name, rollout.namespace)
+    revision = revision_of(source, template.get("metadata") or {})
+    name = predictor_name(revision)
+    replicas = source.get("replicas")
+    predictor = rendered(template, name=name, replicas=replicas)
+    create = new_seldon_deployment(
+        template,
+        name=rollout.deployment_name,
+        namespace=rollout.namespace,
+        predictor=predictor,
+        owner=_owner(rollout),
+    )
+    return Desired(
+        revision=revision,
+        predictor_name=name,
+        images=images_of(source),
+        predictor=predictor,
+        create=create,
+        replicas=replicas,
+    )
+
+
+def _seniority(obj: Object) -> tuple[str, str]:
+    meta = obj["metadata"]
+    return meta.get("creationTimestamp", ""), meta["name"]
+
+
+def _percent(shares: dict[str, float] | None) -> dict[str, float] | None:
+    return None if shares is None else {name: 100 * share for name, share in shares.items()}
+
+
+def _owner(rollout: Rollout) -> dict[str, Any] | None:
+    if rollout.spec.deletion_policy is DeletionPolicy.ORPHAN:
+        return None
+    return {
+        "apiVersion": MODEL_ROLLOUTS.api_version,
+        "kind": MODEL_ROLLOUTS.kind,
+        "name": rollout.name,
+        "uid": rollout.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+
+
+def _essence(status: RolloutStatus) -> dict[str, Any]:
+    """The status without what changes with every look: numbers, and sentences made of them."""
+    wire = status.to_wire()
+    for volatile in ("checkpoint", "message"):
+        wire.pop(volatile, None)
+    wire["checks"] = [
+        {"name": c["name"], "verdict": c["verdict"], "reason": c.get("reason")}
+        for c in wire.get("checks", [])
+    ]
+    for condition in wire.get("conditions", []):
+        condition.pop("message", None)
+    for name in ("freeze", "pause"):
+        if name in wire:
+            wire[name] = {k: v for k, v in wire[name].items() if k != "message"}
+    wire.pop("history", None)
+    wire["historyLength"] = len(status.history)
+    observed = status.traffic.observed
+    if status.traffic.verified_at is None and observed is not None:
+        wire["traffic"].pop("observed", None)
+    return wire

@@ -1,0 +1,42 @@
+"""What `sluice controller` can be told. All times in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class PrometheusSettings:
+    """Where and how metrics are read."""
+
+    url: str = "http://prometheus.monitoring:9090"
+    dialect: str = "seldon"
+    token_file: str | None = None
+    ca_file: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    timeout: float = 10.0
+    namespace_label: str = "namespace"
+    pod_label: str = "pod"
+
+
+@dataclass(frozen=True)
+class ControllerSettings:
+    """The controller's settings; the defaults are for production.
+
+    `pulse` is how often metrics are read, `status_interval` how often numbers alone (no change of
+    verdict, step or phase) are written to a status, `namespace` None means the whole cluster.
+    """
+
+    prometheus: PrometheusSettings = field(default_factory=PrometheusSettings)
+    namespace: str | None = None
+    lease_namespace: str = "sluice-system"
+    lease_name: str = "sluice-controller"
+    identity: str = "sluice"
+    lease_seconds: float = 15.0
+    renew_deadline: float = 10.0
+    retry_period: float = 2.0
+    pulse: float = 10.0
+    status_interval: float = 60.0
+    workers: int = 4
+    listen: str = "0.0.0.0:8080"
+    dry_run: bool = False

@@ -1,0 +1,203 @@
+"""The watches of the controller: local copies, and which key a change wakes."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from sluice.api.rollout import CLUSTER_POLICY_KIND, POLICY_KIND
+from sluice.clock import Clock
+from sluice.errors import ForbiddenError, NotFoundError
+from sluice.kube.client import Client
+from sluice.kube.reflector import Reflector, without_managed_fields
+from sluice.kube.resources import (
+    CANARY_POLICIES,
+    CLUSTER_CANARY_POLICIES,
+    DEPLOYMENTS,
+    MODEL_ROLLOUTS,
+    SELDON_DEPLOYMENTS,
+    VIRTUAL_SERVICES,
+    Resource,
+)
+from sluice.loops.stores import Index, Object
+from sluice.seldon.read import Sources, from_client
+
+_SELDONS = "app.kubernetes.io/managed-by=seldon-core"
+_SELDON_KIND = "SeldonDeployment"
+
+
+class ReflectorStore:
+    """A reflector's cache as `sluice.loops.stores.Store`."""
+
+    def __init__(self, reflector: Reflector) -> None:
+        self._reflector = reflector
+
+    def get(self, namespace: str, name: str) -> Object | None:
+        """The object as last seen."""
+        return self._reflector.get(name, namespace)
+
+    def values(self) -> Iterable[Object]:
+        """All objects as last seen."""
+        return self._reflector.items()
+
+
+def slim_deployment(obj: Object) -> Object:
+    """Of the pod template only the labels: a Deployment of Seldon's is mostly engine settings."""
+    without_managed_fields(obj)
+    spec = obj.get("spec", {})
+    labels = ((spec.pop("template", None) or {}).get("metadata") or {}).get("labels")
+    spec["template"] = {"metadata": {"labels": labels or {}}}
+    return obj
+
+
+def seldon_owner(obj: Object) -> tuple[str, str] | None:
+    """(namespace, name) of the SeldonDeployment that owns a Deployment."""
+    meta = obj["metadata"]
+    for owner in meta.get("ownerReferences") or ():
+        if owner.get("kind") == _SELDON_KIND:
+            return meta["namespace"], owner["name"]
+    return None
+
+
+class Watching:
+    """All reflectors. `wake` is called with the key of every rollout that a change concerns."""
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        namespace: str | None,
+        wake: Callable[[str], None],
+    ) -> None:
+        self._client = client
+        self._wake = wake
+        self.index = Index()
+        self._lock = threading.Lock()
+        self._owned: dict[tuple[str, str], dict[str, Object]] = {}
+
+        def reflector(resource: Resource, handler: Any, **more: Any) -> Reflector:
+            where = namespace if resource.namespaced else None
+            return Reflector(
+                client, resource, handler, clock=clock, rng=rng, namespace=where, **more
+            )
+
+        self.rollouts = reflector(MODEL_ROLLOUTS, self._rollout)
+        self.policies = reflector(CANARY_POLICIES, self._policy)
+        self.cluster_policies = reflector(CLUSTER_CANARY_POLICIES, self._policy)
+        self.seldon_deployments = reflector(SELDON_DEPLOYMENTS, self._by_name)
+        self.deployments = reflector(
+            DEPLOYMENTS, self._deployment, label_selector=_SELDONS, trim=slim_deployment
+        )
+        self.virtual_services = reflector(VIRTUAL_SERVICES, self._by_name)
+        self.all = (
+            self.policies,
+            self.cluster_policies,
+            self.seldon_deployments,
+            self.deployments,
+            self.virtual_services,
+            self.rollouts,
+        )
+
+    def start(self, stop: threading.Event) -> None:
+        """Start every watch."""
+        for reflector in self.all:
+            reflector.start(stop)
+
+    def unsynced(self) -> str:
+        """Why the copies are not complete yet; "" when they are.
+
+        VirtualServices are optional: without the right to read them, or without Istio, the shares
+        counted in requests take their place.
+        """
+        for reflector in self.all:
+            if reflector.synced.is_set():
+                continue
+            error = reflector.last_error
+            if reflector is self.virtual_services and isinstance(
+                error, ForbiddenError | NotFoundError
+            ):
+                continue
+            why = f": {error}" if error else ""
+            return f"{reflector.resource.qualified} not listed yet{why}"
+        return ""
+
+    def sources(self) -> Sources:
+        """Where the world is read from: the copies, and requests for what is rare."""
+        direct = from_client(self._client)
+        return Sources(
+            seldon_deployment=lambda ns, name: self.seldon_deployments.get(name, ns),
+            deployments=self.owned_by,
+            virtual_service=self._virtual_service,
+            pods=direct.pods,
+            can_patch_routes=direct.can_patch_routes,
+        )
+
+    def owned_by(self, namespace: str, name: str) -> list[Object]:
+        """The Deployments of a SeldonDeployment."""
+        with self._lock:
+            return list(self._owned.get((namespace, name), {}).values())
+
+    def _virtual_service(self, namespace: str, name: str) -> Object | None:
+        reflector = self.virtual_services
+        if not reflector.synced.is_set() and reflector.last_error is not None:
+            raise reflector.last_error
+        return reflector.get(name, namespace)
+
+    def _rollout(self, event: str, new: Object | None, old: Object | None) -> None:
+        del event
+        obj = new or old
+        if obj is None:
+            return
+        key = f"{obj['metadata']['namespace']}/{obj['metadata']['name']}"
+        if new is None:
+            self.index.remove(key)
+        else:
+            self.index.put(new)
+        if not _only_status(new, old):
+            self._wake(key)
+
+    def _policy(self, event: str, new: Object | None, old: Object | None) -> None:
+        del event
+        obj = new or old or {"metadata": {}}
+        meta = obj["metadata"]
+        namespace = meta.get("namespace", "")
+        kind = POLICY_KIND if namespace else CLUSTER_POLICY_KIND
+        for key in self.index.of_policy(kind, namespace, meta.get("name", "")):
+            self._wake(key)
+
+    def _by_name(self, event: str, new: Object | None, old: Object | None) -> None:
+        del event
+        meta = (new or old or {"metadata": {}})["metadata"]
+        for key in self.index.of_deployment(meta.get("namespace", ""), meta.get("name", "")):
+            self._wake(key)
+
+    def _deployment(self, event: str, new: Object | None, old: Object | None) -> None:
+        del event
+        obj = new or old
+        owner = seldon_owner(obj) if obj else None
+        if obj is None or owner is None:
+            return
+        with self._lock:
+            mine = self._owned.setdefault(owner, {})
+            if new is None:
+                mine.pop(obj["metadata"]["name"], None)
+            else:
+                mine[obj["metadata"]["name"]] = new
+            if not mine:
+                del self._owned[owner]
+        for key in self.index.of_deployment(*owner):
+            self._wake(key)
+
+
+def _only_status(new: Object | None, old: Object | None) -> bool:
+    """Our own status write came back: nothing to decide."""
+    if new is None or old is None:
+        return False
+    same_spec = new["metadata"].get("generation") == old["metadata"].get("generation")
+    same_notes = new["metadata"].get("annotations") == old["metadata"].get("annotations")
+    going = "deletionTimestamp" in new["metadata"]
+    return same_spec and same_notes and not going and new.get("status") != old.get("status")
