@@ -1,0 +1,67 @@
+"""`sluice simulate` and `sluice lint` as they are typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from sluice.cli.main import app
+from sluice.errors import UsageError
+
+BALANCED = str(Path(__file__).parents[3] / "canary_policies" / "balanced.yaml")
+SCENARIO = """
+name: x20
+truth: harmful
+requestsPerSecond: 20
+duration: 10m
+stable: {errorRate: 0.005}
+candidate: {errorRate: 0.1}
+"""
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> str:
+    path = tmp_path / "x20.yaml"
+    path.write_text(SCENARIO)
+    return str(path)
+
+
+def simulate(*args: str) -> str:
+    command = ["simulate", "--policy", BALANCED, "--runs", "20", "--seed", "1", "--jobs", "1"]
+    result = CliRunner().invoke(app, [*command, *args])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_simulate_prints_json_alone_on_standard_output(scenario: str) -> None:
+    found = json.loads(simulate("--scenario", scenario, "-o", "json"))
+    assert [each["rolledBack"]["n"] for each in found] == [20]
+
+
+def test_simulate_prints_a_table(scenario: str) -> None:
+    lines = simulate("--scenario", scenario).splitlines()
+    assert lines[0].startswith("SCENARIO")
+    assert "100.0%" in lines[1]
+
+
+def test_scenarios_of_one_name_are_refused(scenario: str) -> None:
+    command = ["simulate", "--policy", BALANCED, "--scenario", scenario, "--scenario", scenario]
+    result = CliRunner().invoke(app, command)
+    assert isinstance(result.exception, UsageError)
+
+
+def test_lint_exits_0_1_and_2(tmp_path: Path) -> None:
+    runner = CliRunner()
+    fine = runner.invoke(app, ["lint", BALANCED, "--rps", "20", "--error-rate", "0.005"])
+    assert fine.exit_code == 0
+    assert "rollback at x5 errors" in fine.stdout
+    command = ["lint", BALANCED, "--rps", "0.1", "--error-rate", "0.0005", "-o", "json"]
+    bad = runner.invoke(app, command)
+    assert bad.exit_code == 1
+    assert json.loads(bad.stdout)[0]["findings"][0]["level"] == "error"
+    unreadable = runner.invoke(app, ["lint", str(tmp_path / "none.yaml")])
+    assert isinstance(unreadable.exception, UsageError)
+    assert unreadable.exception.exit_code == 2
