@@ -1,0 +1,1 @@
+"""The `sluice` command. The top layer: may import everything, nothing imports it."""

@@ -1,0 +1,129 @@
+"""`sluice promote | pause | resume | abort | retry`: one-shot commands, acknowledged in status."""
+
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+from typing import Annotated, Any
+
+import typer
+
+from sluice.api.rollout import COMMAND_ANNOTATION
+from sluice.api.status import RolloutStatus
+from sluice.cli.options import Context, Kubeconfig, Namespace, connect
+from sluice.engine.commands import Command, Request, refusal_in_phase
+from sluice.errors import NotAllowedError, WaitTimeoutError
+from sluice.kube.client import Client
+from sluice.kube.resources import MODEL_ROLLOUTS
+
+Name = Annotated[str, typer.Argument(help="The ModelRollout.")]
+Wait = Annotated[
+    float, typer.Option("--timeout", help="Seconds to wait for the controller's answer.")
+]
+_POLL_SECONDS = 0.25
+
+
+def promote(
+    name: Name,
+    full: Annotated[
+        bool, typer.Option("--full", help="Skip all steps and the evidence: all traffic now.")
+    ] = False,
+    namespace: Namespace = None,
+    timeout: Wait = 15.0,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Go to the next step now; with --full to the whole traffic. In a bake: end the bake."""
+    command = Command.PROMOTE_FULL if full else Command.PROMOTE
+    _send(command, name, namespace, timeout, context, kubeconfig)
+
+
+def pause(
+    name: Name,
+    namespace: Namespace = None,
+    timeout: Wait = 15.0,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Stop progressing; the weights stay, and harm still rolls back."""
+    _send(Command.PAUSE, name, namespace, timeout, context, kubeconfig)
+
+
+def resume(
+    name: Name,
+    namespace: Namespace = None,
+    timeout: Wait = 15.0,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Go on after a pause."""
+    _send(Command.RESUME, name, namespace, timeout, context, kubeconfig)
+
+
+def abort(
+    name: Name,
+    namespace: Namespace = None,
+    timeout: Wait = 15.0,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Take the candidate out; it is not tried again until the template changes or `retry`."""
+    _send(Command.ABORT, name, namespace, timeout, context, kubeconfig)
+
+
+def retry(
+    name: Name,
+    namespace: Namespace = None,
+    timeout: Wait = 15.0,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Try a rolled-back revision again."""
+    _send(Command.RETRY, name, namespace, timeout, context, kubeconfig)
+
+
+def _send(
+    command: Command,
+    name: str,
+    namespace: str | None,
+    timeout: float,
+    context: str | None,
+    kubeconfig: str | None,
+) -> None:
+    client, namespace = connect(kubeconfig, context, namespace)
+    obj = client.get(MODEL_ROLLOUTS, name, namespace)
+    status = RolloutStatus.model_validate(obj.get("status") or {})
+    refusal = refusal_in_phase(
+        status.phase,
+        command,
+        paused=status.pause is not None,
+        spec_paused=bool(obj["spec"].get("paused")),
+    )
+    if refusal:
+        raise NotAllowedError(f"{command} {namespace}/{name}: {refusal}")
+    current = status.candidate or status.rejected
+    request = Request(uuid.uuid4().hex[:12], command, current.revision if current else "")
+    body = {"metadata": {"annotations": {COMMAND_ANNOTATION: request.to_annotation()}}}
+    client.merge_patch(MODEL_ROLLOUTS, name, namespace, body)
+    answer = _await_answer(client, name, namespace, request, timeout)
+    if not answer.get("accepted"):
+        raise NotAllowedError(f"{command} {namespace}/{name}: {answer.get('message', 'refused')}")
+    sys.stdout.write(f"modelrollout.sluice.dev/{name}: {command} accepted\n")
+
+
+def _await_answer(
+    client: Client, name: str, namespace: str, request: Request, timeout: float
+) -> dict[str, Any]:
+    deadline = time.monotonic() + timeout
+    while True:
+        obj = client.get(MODEL_ROLLOUTS, name, namespace)
+        answer: dict[str, Any] = (obj.get("status") or {}).get("lastCommand") or {}
+        if answer.get("id") == request.id:
+            return answer
+        if time.monotonic() >= deadline:
+            raise WaitTimeoutError(
+                f"the controller has not answered within {timeout:g}s: is it running? "
+                "The command stays in the annotation and is carried out when it comes back"
+            )
+        time.sleep(_POLL_SECONDS)

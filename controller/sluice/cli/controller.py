@@ -1,0 +1,105 @@
+"""`sluice controller`: the process that runs in the cluster."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from typing import Annotated
+
+import typer
+
+from sluice.cli.options import Context, Kubeconfig
+from sluice.errors import UsageError
+
+_SYSTEM_NAMESPACE = "sluice-system"
+
+
+def run(
+    prometheus_url: Annotated[
+        str, typer.Option(envvar="SLUICE_PROMETHEUS_URL", help="Base URL of Prometheus.")
+    ] = "http://prometheus.monitoring:9090",
+    dialect: Annotated[
+        str, typer.Option(envvar="SLUICE_DIALECT", help="Where metrics come from: seldon, envoy.")
+    ] = "seldon",
+    prometheus_token_file: Annotated[
+        str | None, typer.Option(help="File with a bearer token; read again when it changes.")
+    ] = None,
+    prometheus_ca_file: Annotated[str | None, typer.Option(help="CA certificate (PEM).")] = None,
+    prometheus_header: Annotated[
+        list[str] | None, typer.Option(help="Extra header, NAME=VALUE; may be repeated.")
+    ] = None,
+    prometheus_timeout: Annotated[float, typer.Option(help="Seconds a query may take.")] = 10.0,
+    namespace_label: Annotated[str, typer.Option(help="Label of the pod's namespace.")] = (
+        "namespace"
+    ),
+    pod_label: Annotated[str, typer.Option(help="Label of the pod's name.")] = "pod",
+    pulse: Annotated[float, typer.Option(help="Seconds between metrics reads.")] = 10.0,
+    status_interval: Annotated[
+        float, typer.Option(help="Seconds between writes of numbers alone to a status.")
+    ] = 60.0,
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", help="Watch one namespace; default: all.")
+    ] = None,
+    http_address: Annotated[
+        str, typer.Option(help="Where /healthz, /readyz and /metrics are served.")
+    ] = "0.0.0.0:8080",
+    lease_namespace: Annotated[
+        str, typer.Option(envvar="POD_NAMESPACE", help="Where the leader's Lease is.")
+    ] = _SYSTEM_NAMESPACE,
+    lease_seconds: Annotated[float, typer.Option(help="How long a lost leader blocks.")] = 15.0,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Reconcile threads.")] = 4,
+    log_format: Annotated[str, typer.Option(help="json or text.")] = "json",
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Run the controller until SIGTERM; several may run, one leads."""
+    from sluice.loops import logs
+    from sluice.loops.controller import run_controller
+    from sluice.loops.settings import ControllerSettings, PrometheusSettings
+
+    try:
+        logs.configure(json=log_format == "json", level=log_level)
+    except KeyError:
+        raise UsageError(
+            f"--log-level {log_level}: expected debug, info, warning or error"
+        ) from None
+    for option, value in (("--pulse", pulse), ("--prometheus-timeout", prometheus_timeout)):
+        if value <= 0:
+            raise UsageError(f"{option} {value:g}: expected more than 0 seconds")
+    prometheus = PrometheusSettings(
+        url=prometheus_url,
+        dialect=dialect,
+        token_file=prometheus_token_file,
+        ca_file=prometheus_ca_file,
+        headers=_headers(prometheus_header or []),
+        timeout=prometheus_timeout,
+        namespace_label=namespace_label,
+        pod_label=pod_label,
+    )
+    name = os.environ.get("POD_NAME") or socket.gethostname()
+    settings = ControllerSettings(
+        prometheus=prometheus,
+        namespace=namespace,
+        lease_namespace=lease_namespace,
+        identity=f"{name}_{uuid.uuid4().hex[:8]}",
+        lease_seconds=lease_seconds,
+        renew_deadline=lease_seconds * 2 / 3,
+        retry_period=max(0.2, lease_seconds * 2 / 15),
+        pulse=pulse,
+        status_interval=status_interval,
+        workers=workers,
+        listen=http_address,
+    )
+    raise typer.Exit(run_controller(settings, kubeconfig=kubeconfig, context=context))
+
+
+def _headers(given: list[str]) -> dict[str, str]:
+    headers = {}
+    for text in given:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise UsageError("--prometheus-header: expected NAME=VALUE")
+        headers[name] = value
+    return headers

@@ -1,0 +1,162 @@
+"""The command line against an in-memory API server: what is printed, and the exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import pytest
+import yaml
+
+from sluice.cli import commands, main, rollouts
+from sluice.kube.resources import MODEL_ROLLOUTS
+from sluice.testing.kube import FakeKube
+
+CANDIDATE = {"revision": "bbbb", "predictor": "vbbbb", "images": ["repo/iris:2"]}
+STABLE = {"revision": "aaaa", "predictor": "vaaaa", "images": ["repo/iris:1"]}
+CHECK = {
+    "name": "errors",
+    "verdict": "Undecided",
+    "reason": "MoreRequestsNeeded",
+    "message": "about 66 more candidate requests until Pass at these rates.",
+    "candidate": 0.01,
+    "stable": 0.005,
+    "evidence": 0.4,
+    "needed": 1.3,
+    "harmEvidence": -0.2,
+    "harmNeeded": 2.3,
+    "candidateSamples": 120,
+    "stableSamples": 480,
+}
+
+
+@pytest.fixture
+def kube(monkeypatch: pytest.MonkeyPatch) -> FakeKube:
+    kube = FakeKube()
+
+    def connect(*_: object) -> tuple[Any, str]:
+        return kube.client(), "prod"
+
+    monkeypatch.setattr(rollouts, "connect", connect)
+    monkeypatch.setattr(commands, "connect", connect)
+    return kube
+
+
+def put(kube: FakeKube, **status: Any) -> None:
+    body = {
+        "apiVersion": "sluice.dev/v1alpha1",
+        "kind": "ModelRollout",
+        "metadata": {"name": "iris", "namespace": "prod", "generation": 1},
+        "spec": {"template": {"spec": {"predictors": [{"graph": {"name": "m"}}]}}},
+    }
+    client = kube.client()
+    created = client.create(MODEL_ROLLOUTS, body, "prod")
+    created["status"] = {
+        "phase": "Stepping",
+        "observedGeneration": created["metadata"].get("generation", 1),
+        "stable": STABLE,
+        "candidate": CANDIDATE,
+        "step": {"index": 1, "weight": 20, "total": 3, "progress": "2/3"},
+        "traffic": {"desired": {"vaaaa": 80, "vbbbb": 20}, "observed": {"vaaaa": 80, "vbbbb": 20}},
+        "verdict": "Undecided",
+        "checks": [CHECK],
+        **status,
+    }
+    client.replace(MODEL_ROLLOUTS, created, subresource="status")
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["sluice", *words])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    code = ended.value.code
+    return code if isinstance(code, int) else 0
+
+
+def test_list_shows_phase_step_weight_and_verdict(
+    kube: FakeKube, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(kube)
+    assert run(monkeypatch, "list") == 0
+    header, row = capsys.readouterr().out.splitlines()
+    assert header.split() == [
+        "NAME", "PHASE", "STEP", "WEIGHT", "VERDICT", "STABLE", "CANDIDATE", "AGE"
+    ]  # fmt: skip
+    assert row.split()[:7] == ["iris", "Stepping", "2/3", "20%", "Undecided", "aaaa", "bbbb"]
+
+
+def test_status_shows_every_check_with_numbers_and_reason(
+    kube: FakeKube, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(kube)
+    assert run(monkeypatch, "status", "iris") == 0
+    shown = capsys.readouterr().out
+    for part in ("prod/iris", "20% wanted, 20% observed", "0.40 of 1.30", "about 66 more"):
+        assert part in shown
+
+
+@pytest.mark.parametrize(("form", "load"), [("json", json.loads), ("yaml", yaml.safe_load)])
+def test_json_and_yaml_are_the_object_itself(
+    kube: FakeKube,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    form: str,
+    load: Any,
+) -> None:
+    put(kube)
+    assert run(monkeypatch, "status", "iris", "-o", form) == 0
+    assert load(capsys.readouterr().out)["status"]["checks"] == [CHECK]
+
+
+def test_a_rollout_that_is_not_there_is_an_error_that_names_it(
+    kube: FakeKube, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "status", "tulip") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert "tulip" in error
+
+
+def test_watching_a_rolled_back_rollout_exits_with_3(
+    kube: FakeKube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(kube, phase="RolledBack", candidate=None, rejected=CANDIDATE)
+    assert run(monkeypatch, "status", "iris", "-w") == 3
+
+
+@pytest.mark.parametrize(
+    ("phase", "words"),
+    [
+        ("Idle", ["promote", "iris"]),
+        ("RollingBack", ["abort", "iris"]),
+        ("Stepping", ["retry", "iris"]),
+        ("Stepping", ["resume", "iris"]),
+        ("Preparing", ["promote", "iris", "--full"]),
+    ],
+)
+def test_what_is_not_possible_now_exits_with_4_and_writes_nothing(
+    kube: FakeKube,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    phase: str,
+    words: list[str],
+) -> None:
+    put(kube, phase=phase)
+    assert run(monkeypatch, *words) == 4
+    assert capsys.readouterr().err.startswith("error: ")
+    assert kube.count("patch") == 0
+
+
+def test_a_command_without_an_answer_exits_with_5_and_stays(
+    kube: FakeKube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(kube)
+    assert run(monkeypatch, "pause", "iris", "--timeout", "0") == 5
+    obj = kube.client().get(MODEL_ROLLOUTS, "iris", "prod")
+    command = json.loads(obj["metadata"]["annotations"]["sluice.dev/command"])
+    assert (command["command"], command["revision"]) == ("pause", "bbbb")
+
+
+def test_an_unknown_option_exits_with_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch, "list", "--nope") == 2
