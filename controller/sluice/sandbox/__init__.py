@@ -1,0 +1,1 @@
+"""Sluice: progressive delivery for models on Seldon Core."""

@@ -1,0 +1,102 @@
+"""Steady load through the gateway, in a process of its own: `python -m sluice.sandbox.load`.
+
+Open loop: requests start on a fixed beat, whether or not earlier ones have been answered, so a
+slow server is not spared. Each answer becomes one JSON line on the output file:
+``{"t": Unix seconds at the start, "ms": duration, "code": status (0: no answer), "p": predictor}``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import IO, Any
+
+import aiohttp
+
+# Flowers as in the iris data: mean sepal length and width, petal length and width (cm) by species.
+_SPECIES = ((5.0, 3.4, 1.5, 0.25), (5.9, 2.8, 4.3, 1.3), (6.6, 3.0, 5.6, 2.0))
+_SPREAD = 0.3
+_TIMEOUT_SECONDS = 5.0
+
+
+def flower(rng: random.Random) -> list[float]:
+    """One made-up flower: four measures in cm, none below 0.1."""
+    return [max(0.1, round(rng.gauss(mean, _SPREAD), 2)) for mean in rng.choice(_SPECIES)]
+
+
+async def shoot(
+    session: aiohttp.ClientSession, url: str, body: bytes, out: IO[str], began: float
+) -> None:
+    """One request and its line."""
+    code, predictor = 0, ""
+    clock = time.perf_counter()
+    try:
+        async with session.post(url, data=body) as answer:
+            await answer.read()
+            code, predictor = answer.status, answer.headers.get("x-sluice-predictor", "")
+    except (aiohttp.ClientError, TimeoutError):
+        pass
+    line = {
+        "t": round(began, 3),
+        "ms": round(1000 * (time.perf_counter() - clock), 1),
+        "code": code,
+        "p": predictor,
+    }
+    out.write(json.dumps(line) + "\n")
+
+
+async def run(url: str, rate: float, out: IO[str], seed: int, seconds: float | None) -> None:
+    """Shoot until SIGTERM or for `seconds`; waits for the answers under way."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    rng = random.Random(seed)  # noqa: S311 - test data
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
+    connector = aiohttp.TCPConnector(limit=200)
+    under_way: set[asyncio.Task[Any]] = set()
+    headers = {"Content-Type": "application/json"}
+    async with aiohttp.ClientSession(
+        timeout=timeout, connector=connector, headers=headers
+    ) as session:
+        start = time.perf_counter()
+        shot = 0
+        while not stop.is_set() and (seconds is None or shot < seconds * rate):
+            due = start + shot / rate
+            wait = due - time.perf_counter()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            body = json.dumps({"data": {"ndarray": [flower(rng)]}}).encode()
+            task = asyncio.create_task(shoot(session, url, body, out, time.time()))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+            shot += 1
+            if shot % 10 == 0:
+                out.flush()
+        if under_way:
+            await asyncio.wait(under_way, timeout=_TIMEOUT_SECONDS)
+    out.flush()
+
+
+def main() -> None:
+    """Parse the command line and shoot."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--rate", type=float, default=50.0, help="requests per second")
+    parser.add_argument("--seconds", type=float, default=None)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, required=True)
+    asked = parser.parse_args()
+    with asked.out.open("a", buffering=1 << 16) as out:
+        asyncio.run(run(asked.url, asked.rate, out, asked.seed, asked.seconds))
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

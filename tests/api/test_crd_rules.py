@@ -1,0 +1,318 @@
+"""What the real API server says to right and wrong resources of ours."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from sluice.errors import InvalidError
+from sluice.kube.resources import CLUSTER_CANARY_POLICIES, MODEL_ROLLOUTS
+from sluice.sandbox import objects, parts
+from sluice.sandbox.up import shipped_manifests
+
+if TYPE_CHECKING:
+    from tests.api.conftest import Cluster
+
+LIBRARY = shipped_manifests().parent / "canary_policies"
+Change = Callable[[dict[str, Any]], None]
+
+
+@pytest.fixture(scope="module")
+def served(cluster: Cluster) -> Cluster:
+    """The cluster with our CRDs served."""
+    crds = objects.read_manifests(shipped_manifests() / "crds")
+    for crd in crds:
+        objects.apply(cluster.client, crd)
+    objects.await_established(cluster.client, [crd["metadata"]["name"] for crd in crds])
+    return cluster
+
+
+def rollout(name: str = "iris") -> dict[str, Any]:
+    container = {"name": "classifier", "image": "iris:1"}
+    predictor = {
+        "name": "default",
+        "replicas": 2,
+        "graph": {"name": "classifier", "type": "MODEL", "children": []},
+        "componentSpecs": [{"spec": {"containers": [container]}}],
+    }
+    canary = {
+        "steps": [{"weight": 5, "hold": "2m"}, {"weight": 50, "hold": "1h30m"}],
+        "checks": [
+            {"name": "errors", "metric": "error-rate", "compare": {"unacceptableRatio": 2}},
+            {"name": "p99", "metric": "latency", "limit": {"quantile": 0.99, "max": "500ms"}},
+            {"name": "few", "metric": "error-rate", "limit": {"max": 0.02}},
+        ],
+    }
+    return {
+        "apiVersion": "sluice.dev/v1alpha1",
+        "kind": "ModelRollout",
+        "metadata": {"name": name},
+        "spec": {
+            "template": {"spec": {"protocol": "seldon", "predictors": [predictor]}},
+            "policyRef": {"name": "balanced"},
+            "strategy": {"canary": canary},
+        },
+    }
+
+
+def predictors(obj: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = obj["spec"]["template"]["spec"]["predictors"]
+    return found
+
+
+def checks(obj: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = obj["spec"]["strategy"]["canary"]["checks"]
+    return found
+
+
+def steps(*weights: int) -> Change:
+    def change(obj: dict[str, Any]) -> None:
+        obj["spec"]["strategy"]["canary"]["steps"] = [{"weight": weight} for weight in weights]
+
+    return change
+
+
+def name(text: str) -> Change:
+    return lambda obj: obj["metadata"].update(name=text)
+
+
+def container_name(text: str) -> Change:
+    def change(obj: dict[str, Any]) -> None:
+        predictors(obj)[0]["componentSpecs"][0]["spec"]["containers"][0]["name"] = text
+
+    return change
+
+
+def canary(**fields: Any) -> Change:
+    return lambda obj: obj["spec"]["strategy"]["canary"].update(fields)
+
+
+WRONG: dict[str, tuple[Change, str]] = {
+    "two predictors": (
+        lambda obj: predictors(obj).append(copy.deepcopy(predictors(obj)[0])),
+        "exactly one predictor is expected.*keep one and remove the others",
+    ),
+    "no predictor": (lambda obj: predictors(obj).clear(), "exactly one predictor is expected"),
+    "traffic": (lambda obj: predictors(obj)[0].update(traffic=100), "traffic must be left out"),
+    "shadow": (lambda obj: predictors(obj)[0].update(shadow=True), "shadow must be left out"),
+    "replicas 0": (
+        lambda obj: predictors(obj)[0].update(replicas=0),
+        "replicas in body should be greater than or equal to 1",
+    ),
+    "no template": (lambda obj: obj["spec"].pop("template"), "spec.template: Required value"),
+    "descending weights": (steps(20, 5), "weights of steps must ascend, such as 5, 20, 50"),
+    "equal weights": (steps(20, 20), "weights of steps must ascend"),
+    "weight 0": (steps(0, 5), r"steps\[0\].weight.*greater than or equal to 1"),
+    "weight 101": (steps(5, 101), r"steps\[1\].weight.*less than or equal to 100"),
+    "no steps": (steps(), "steps in body should have at least 1 items"),
+    "a bare number of seconds": (canary(bake=5), "bake.*must be of type string"),
+    "a duration in words": (canary(bake="5 minutes"), "bake.*such as 30s, 2m or 1h30m"),
+    "hold with an unknown unit": (
+        canary(steps=[{"weight": 5, "hold": "3y"}]),
+        r"steps\[0\].hold.*expected a duration: a number and a unit",
+    ),
+    "two checks of one name": (
+        lambda obj: checks(obj)[2].update(name="errors"),
+        "every check needs a name of its own",
+    ),
+    "neither compare nor limit": (
+        lambda obj: checks(obj)[0].pop("compare"),
+        "exactly one of compare .* and limit",
+    ),
+    "compare and limit": (
+        lambda obj: checks(obj)[0].update(limit={"max": 0.1}),
+        "exactly one of compare .* and limit",
+    ),
+    "unknown metric": (
+        lambda obj: checks(obj)[0].update(metric="cpu"),
+        'supported values: "error-rate", "latency"',
+    ),
+    "ratios in the wrong order": (
+        lambda obj: checks(obj)[0].update(compare={"acceptableRatio": 3}),
+        "unacceptableRatio .* must be greater than acceptableRatio",
+    ),
+    "latency limit without quantile": (
+        lambda obj: checks(obj)[1].update(limit={"max": "500ms"}),
+        r"a latency limit needs quantile \(such as 0.99\)",
+    ),
+    "latency limit as a number": (
+        lambda obj: checks(obj)[1].update(limit={"quantile": 0.99, "max": 500}),
+        r"limit.max",
+    ),
+    "latency limit as a share": (
+        lambda obj: checks(obj)[1].update(limit={"quantile": 0.99, "max": 0.5}),
+        r"checks\[1\]",
+    ),
+    "latency limit without a unit": (
+        lambda obj: checks(obj)[1].update(limit={"quantile": 0.99, "max": "500"}),
+        r"limit.max in body should match",
+    ),
+    "error-rate limit with quantile": (
+        lambda obj: checks(obj)[2].update(limit={"quantile": 0.9, "max": 0.1}),
+        "as a share such as 0.02: remove quantile",
+    ),
+    "error-rate limit as a duration": (
+        lambda obj: checks(obj)[2].update(limit={"max": "500ms"}),
+        "limit.max in body should match '.a share such as 0.02",
+    ),
+    "error-rate limit of 2": (
+        lambda obj: checks(obj)[2].update(limit={"max": 2}),
+        "limit.max in body should be less than",
+    ),
+    "limit max true": (lambda obj: checks(obj)[2].update(limit={"max": True}), "limit.max"),
+    "limit max list": (lambda obj: checks(obj)[2].update(limit={"max": [0.1]}), "limit.max"),
+    "limit max object": (lambda obj: checks(obj)[2].update(limit={"max": {"a": 1}}), "limit.max"),
+    "limit max empty": (lambda obj: checks(obj)[2].update(limit={"max": {}}), "limit.max"),
+    "unknown policy kind": (
+        lambda obj: obj["spec"]["policyRef"].update(kind="Policy"),
+        'supported values: "CanaryPolicy", "ClusterCanaryPolicy"',
+    ),
+    "a name of 51 characters": (name("a" * 51), "metadata.name must have at most 50"),
+    "a name with a dot": (name("iris.v2"), "choose another name, or set spec.seldonDeploymentName"),
+    "a name that begins with a digit": (name("1iris"), "beginning with a letter"),
+    "a SeldonDeployment's name in capitals": (
+        lambda obj: obj["spec"].update(seldonDeploymentName="Iris"),
+        "seldonDeploymentName.*expected at most 50 lower-case letters",
+    ),
+    "a container's name of 49 characters": (
+        container_name("c" * 49),
+        "container's name must have at most 48 characters.*shorten it",
+    ),
+    "a risk of one half": (
+        canary(risk={"falseRollback": 0.5}),
+        "falseRollback in body should be less than 0.5",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_resource_is_refused_with_what_to_change(
+    served: Cluster, namespace: str, case: str
+) -> None:
+    change, said = WRONG[case]
+    obj = rollout()
+    change(obj)
+    with pytest.raises(InvalidError, match=f"(?s){said}"):
+        served.client.create(MODEL_ROLLOUTS, obj, namespace)
+
+
+RIGHT: dict[str, Change] = {
+    "as it is": lambda obj: None,
+    "a name of 50 characters": name("a" * 50),
+    "a long name with a short one for Seldon": lambda obj: (
+        obj["metadata"].update(name="a.b." + "c" * 60),
+        obj["spec"].update(seldonDeploymentName="iris"),
+    )[0],
+    "a container's name of 48 characters": container_name("c" * 48),
+    "traffic 0": lambda obj: predictors(obj)[0].update(traffic=0),
+    "a last step of 100": steps(5, 100),
+    "no strategy and no policy": lambda obj: (
+        obj["spec"].pop("strategy"),
+        obj["spec"].pop("policyRef"),
+    )[0],
+    "an empty compare": lambda obj: checks(obj)[0].update(compare={}),
+}
+
+
+@pytest.mark.parametrize("case", RIGHT)
+def test_a_right_resource_is_taken(served: Cluster, namespace: str, case: str) -> None:
+    obj = rollout()
+    RIGHT[case](obj)
+    created = served.client.create(MODEL_ROLLOUTS, obj, namespace)
+    assert created["spec"]["progressDeadlineSeconds"] == 600
+    assert created["spec"]["revisionHistoryLimit"] == 10
+
+
+def test_the_template_keeps_what_only_seldon_knows(served: Cluster, namespace: str) -> None:
+    obj = rollout()
+    template = obj["spec"]["template"]
+    template["metadata"] = {"annotations": {"seldon.io/rest-timeout": "1000"}}
+    template["spec"]["anything"] = {"deep": [1, {"er": True}]}
+    container = predictors(obj)[0]["componentSpecs"][0]["spec"]["containers"][0]
+    container["resources"] = {"limits": {"cpu": 1}}
+    predictors(obj)[0]["svcOrchSpec"] = {"env": [{"name": "A", "value": "b"}]}
+    created = served.client.create(MODEL_ROLLOUTS, obj, namespace)
+    assert created["spec"]["template"] == template
+
+
+def test_no_default_appears_inside_a_list(served: Cluster, namespace: str) -> None:
+    """Else GitOps tools, which compare lists whole, report a difference for ever."""
+    obj = rollout()
+    created = served.client.create(MODEL_ROLLOUTS, obj, namespace)
+    assert created["spec"]["strategy"] == obj["spec"]["strategy"]
+
+
+def test_the_seldon_deployments_name_is_for_life(served: Cluster, namespace: str) -> None:
+    client = served.client
+    client.create(MODEL_ROLLOUTS, rollout(), namespace)
+    same = {"spec": {"seldonDeploymentName": "iris"}}
+    client.merge_patch(MODEL_ROLLOUTS, "iris", namespace, same)
+    with pytest.raises(InvalidError, match="create another ModelRollout instead"):
+        client.merge_patch(
+            MODEL_ROLLOUTS, "iris", namespace, {"spec": {"seldonDeploymentName": "other"}}
+        )
+
+
+def test_every_policy_of_the_library_is_taken(served: Cluster) -> None:
+    for path in sorted(LIBRARY.glob("*.yaml")):
+        obj = yaml.safe_load(path.read_text())
+        stored = served.client.apply(CLUSTER_CANARY_POLICIES, obj, field_manager="test")
+        assert stored["spec"] == obj["spec"], path.name
+
+
+def kubectl(cluster: Cluster, namespace: str, *args: str, stdin: str = "") -> str:
+    argv = [parts.locate("kubectl"), f"--kubeconfig={cluster.kubeconfig}", "-n", namespace, *args]
+    done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=60)
+    return done.stdout + done.stderr
+
+
+def test_kubectl_applies_and_shows_where_a_rollout_is(
+    served: Cluster, namespace: str, tmp_path: Path
+) -> None:
+    text = yaml.safe_dump(rollout())
+    for flags in ((), ("--server-side", "--force-conflicts")):
+        said = kubectl(served, namespace, "apply", *flags, "-f", "-", stdin=text)
+        assert "modelrollout.sluice.dev/iris" in said
+    status = {
+        "phase": "Stepping",
+        "verdict": "Undecided",
+        "step": {"index": 1, "weight": 20, "progress": "2/3"},
+        "stable": {"revision": "aaaa1111", "predictor": "vaaaa1111"},
+        "candidate": {"revision": "bbbb2222", "predictor": "vbbbb2222"},
+        "conditions": [{"type": "Ready", "status": "False", "reason": "Holding"}],
+    }
+    served.client.merge_patch(
+        MODEL_ROLLOUTS, "iris", namespace, {"status": status}, subresource="status"
+    )
+    header, row, *_ = kubectl(served, namespace, "get", "mro").splitlines()
+    assert " ".join(header.split()) == "NAME PHASE STEP WEIGHT VERDICT STABLE CANDIDATE AGE"
+    assert row.startswith("iris")
+    assert row.split()[1:-1] == ["Stepping", "2/3", "20", "Undecided", "aaaa1111", "bbbb2222"]
+    wide = kubectl(served, namespace, "get", "mro", "-o", "wide").splitlines()
+    assert {"PAUSED", "REASON"} <= set(wide[0].split())
+    assert "Holding" in wide[1].split()
+    assert "modelrollout.sluice.dev/iris" in kubectl(
+        served, namespace, "get", "sluice", "-o", "name"
+    )
+
+
+def test_kubectl_refuses_an_unknown_field_by_its_path(served: Cluster, namespace: str) -> None:
+    obj = rollout()
+    obj["spec"]["strategy"]["canary"]["bakes"] = "10m"
+    said = kubectl(served, namespace, "apply", "-f", "-", stdin=yaml.safe_dump(obj))
+    assert 'unknown field "spec.strategy.canary.bakes"' in said
+
+
+def test_users_cannot_write_the_status_by_the_main_resource(
+    served: Cluster, namespace: str
+) -> None:
+    created = served.client.create(
+        MODEL_ROLLOUTS, {**rollout(), "status": {"phase": "Idle"}}, namespace
+    )
+    assert "status" not in created
