@@ -1,0 +1,1 @@
+"""What Sluice costs and how fast it acts: `python -m bench`, see docs/benchmarks/controller.md."""
