@@ -110,12 +110,21 @@ def test_without_any_right_on_routes_shifts_are_verified_by_the_requests_counted
     assert status.history[0].reason == "HarmDetected"
     poll(lambda: not rollout.pods(bad.predictor), "the candidate's pods are gone")
     rollout.change("better")
+    status = rollout.until_phase(Phase.BAKING)
+    assert traffic_verified(status) == ("True", "RequestsCounted"), "said by what was counted"
     status = rollout.until(lambda s: len(s.history) == 2 and not s.phase.active, "both have ended")
     assert status.history[0].outcome == "Promoted"
-    traffic = status.condition("TrafficVerified")
-    assert traffic is not None
-    assert traffic.status == "Unknown", "nobody claims to have seen what may not be read"
+    rollout.until(
+        lambda s: traffic_verified(s) == ("Unknown", "NotReadable"),
+        "nobody claims to see what may not be read and is no longer counted",
+    )
     assert rollout.failures(besides=bad.predictor) == []
+
+
+def traffic_verified(status: RolloutStatus) -> tuple[str, str] | None:
+    """Status and reason of the condition."""
+    condition = status.condition("TrafficVerified")
+    return (condition.status, condition.reason) if condition else None
 
 
 def settled(rollout: Trial, stable: str, candidate: str) -> None:

@@ -6,6 +6,7 @@ from sluice.api.status import Condition, Phase, RolloutStatus, Verdict
 from sluice.api.times import to_wire
 from sluice.engine.draft import Draft
 from sluice.engine.inputs import Decision, Inputs
+from sluice.engine.traffic import counted_as
 
 _WORST_FIRST = (Verdict.HARM, Verdict.ERROR, Verdict.NO_DATA, Verdict.UNDECIDED, Verdict.PASS)
 
@@ -83,6 +84,12 @@ def _traffic(inputs: Inputs, status: RolloutStatus) -> tuple[str, str, str]:
     if observed is None:
         reason = inputs.world.routes_problem or "there is no VirtualService yet"
         return "Unknown", "NotReadable", reason
+    if inputs.world.routes is None:
+        counted = ", ".join(f"{n} {w}%" for n, w in sorted(observed.items()))
+        why = inputs.world.routes_problem or "there is no VirtualService yet"
+        if counted_as(desired, inputs.counted):
+            return "True", "RequestsCounted", f"{counted} of the requests counted ({why})"
+        return "False", "NotYet", f"asked for {desired}, the requests counted say {counted} ({why})"
     names = set(desired) | set(observed)
     if all(desired.get(n, 0) == observed.get(n, 0) for n in names):
         return "True", "AsDesired", ", ".join(f"{n} {w}%" for n, w in sorted(desired.items()))

@@ -20,6 +20,7 @@ from sluice.engine.freeze import note_freeze
 from sluice.engine.inputs import Decision, Inputs
 from sluice.engine.rollback import begin_rollback, rolling_back
 from sluice.engine.stepping import baking, finish_bake, preparing, promoting, stepping
+from sluice.engine.traffic import shares_of
 
 # Phases one pass may go through: Idle -> Preparing and the like, never round in circles.
 _MOST_TRANSITIONS = 6
@@ -170,12 +171,8 @@ def _promote(draft: Draft, *, full: bool) -> None:
 def _verify_traffic(draft: Draft) -> None:
     """What the gateway has, next to what was asked for."""
     world, traffic = draft.inputs.world, draft.status.traffic
-    if world.routes is not None:
-        observed: dict[str, int] | None = dict(world.routes)
-    elif draft.inputs.observed_shares:
-        observed = {name: round(share) for name, share in draft.inputs.observed_shares.items()}
-    else:
-        observed = None
+    counted = shares_of(draft.inputs.counted)
+    observed = counted if world.routes is None else dict(world.routes)
     if observed is None or observed != traffic.observed:
         draft.set(
             traffic=TrafficStatus(

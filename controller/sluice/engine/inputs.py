@@ -35,7 +35,7 @@ class Inputs:
 
     `checks` are the judged checks of the comparison now running; empty when nothing was measured
     yet. `metrics_problem` is a sentence when the last metrics read failed, else "".
-    `observed_shares` are the shares counted in requests (percent by predictor), for where the
+    `counted` are the newest increment's requests by predictor, for where the
     VirtualService cannot be read. `pulse_at` is when metrics were last read with success.
     """
 
@@ -47,7 +47,7 @@ class Inputs:
     now: float
     checks: tuple[CheckStatus, ...] = ()
     metrics_problem: str = ""
-    observed_shares: Mapping[str, float] | None = None
+    counted: Mapping[str, float] = field(default_factory=dict)
     checkpoint: Checkpoint | None = None
 
 

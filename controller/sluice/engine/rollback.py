@@ -66,7 +66,9 @@ def _unverifiable(draft: Draft) -> bool:
     """Nobody can say where the traffic is: the routes are not readable, and nothing is counted."""
     inputs = draft.inputs
     return bool(
-        inputs.world.routes is None and inputs.world.routes_problem and not inputs.observed_shares
+        inputs.world.routes is None
+        and inputs.world.routes_problem
+        and not any(inputs.counted.values())
     )
 
 

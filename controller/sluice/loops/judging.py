@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sluice.api.policy import CanaryPolicySpec
 from sluice.api.status import Checkpoint, CheckStatus, Phase, RolloutStatus, Verdict
@@ -36,13 +36,14 @@ class Judgement:
     """What is known of one comparison; times in Unix seconds.
 
     `at` is when the metrics were read, `covered_until` up to when their counts are in the evidence
-    (None while some wait for their pair: no moment to go on from).
+    (None while some wait for their pair: no moment to go on from). `requests` are those of the last
+    increment, by predictor.
     """
 
     name: str
     at: float
     checks: tuple[CheckStatus, ...] = ()
-    shares: dict[str, float] | None = None
+    requests: dict[str, float] = field(default_factory=dict)
     problem: str = ""
     covered_until: float | None = None
 
@@ -166,7 +167,7 @@ class Judging:
         )
         covered = freshness.covered_until if freshness is not None else None
         self._judgements[key] = Judgement(
-            comparison.name, at, checks, self._observer.shares(key), "", covered
+            comparison.name, at, checks, self._observer.requests(key), "", covered
         )
         verdicts = [(c.name, c.verdict) for c in checks]
         return before is None or verdicts != [(c.name, c.verdict) for c in before.checks]

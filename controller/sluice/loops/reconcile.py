@@ -220,7 +220,7 @@ class Reconciler:
             now,
             checks=judgement.checks,
             metrics_problem=judgement.problem,
-            observed_shares=_percent(judgement.shares),
+            counted=judgement.requests,
             checkpoint=self._judging.checkpoint(rollout.key, comparison.name),
         )
 
@@ -341,10 +341,6 @@ def desired_of(rollout: Rollout) -> Desired:
 def _seniority(obj: Object) -> tuple[str, str]:
     meta = obj["metadata"]
     return meta.get("creationTimestamp", ""), meta["name"]
-
-
-def _percent(shares: dict[str, float] | None) -> dict[str, float] | None:
-    return None if shares is None else {name: 100 * share for name, share in shares.items()}
 
 
 def _owner(rollout: Rollout) -> dict[str, Any] | None:

@@ -147,17 +147,11 @@ class Observer:
             tracked.released_at = max(tracked.released_at, at)
             tracked.requests = {}
 
-    def shares(self, key: str) -> dict[str, float] | None:
-        """Each predictor's share of the requests, 0..1, in the last release that had any.
-
-        Includes requests that are not blamed on anybody. None if there were none yet.
-        """
-        counted = self.requests(key)
-        total = sum(counted.values())
-        return {name: n / total for name, n in counted.items()} if total else None
-
     def requests(self, key: str) -> dict[str, float]:
-        """The requests behind `shares`: by them one sees how much a share is worth."""
+        """Each predictor's requests in the last release that had any; {} if there was none yet.
+
+        Includes requests that are not blamed on anybody.
+        """
         tracked = self._tracked.get(key)
         return dict(tracked.requests) if tracked else {}
 

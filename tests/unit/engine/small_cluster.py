@@ -50,6 +50,8 @@ class SmallCluster:
     annotations: dict[str, str] = field(default_factory=dict)
     policy: CanaryPolicySpec = POLICY
     can_force: bool = True
+    blind: bool = False  # VirtualServices may not be read
+    counted: dict[str, float] = field(default_factory=dict)  # requests by predictor
     decisions: list[Decision] = field(default_factory=list)
     plans: list[Plan] = field(default_factory=list)
     commands: int = 0
@@ -65,7 +67,8 @@ class SmallCluster:
             exists=bool(self.predictors),
             predictors=live,
             health=health,
-            routes=dict(self.routes) if self.routes is not None else None,
+            routes=dict(self.routes) if self.routes is not None and not self.blind else None,
+            routes_problem="forbidden" if self.blind else "",
         )
 
     def _health(self, name: str) -> DeploymentHealth:
@@ -123,6 +126,7 @@ class SmallCluster:
             self.now,
             checks=self.checks if judged else (),
             metrics_problem=self.metrics_problem if judged else "",
+            counted=self.counted if judged else {},
         )
 
     def apply(self, plan: Plan) -> None:

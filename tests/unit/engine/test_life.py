@@ -322,3 +322,27 @@ def test_a_verdict_of_before_a_restart_promotes_nothing_until_metrics_are_read_a
     cluster.run(60)
     assert cluster.routes == {"vaaaa": 50, "vbbbb": 50}
     assert cluster.status.checks == list(passed)
+
+
+def traffic_verified(cluster: SmallCluster) -> tuple[str, str]:
+    condition = cluster.status.condition("TrafficVerified")
+    assert condition is not None
+    return condition.status, condition.reason
+
+
+def test_routes_that_may_not_be_read_are_verified_by_requests_and_the_condition_says_so() -> None:
+    cluster = SmallCluster(blind=True).started()
+    assert traffic_verified(cluster) == ("Unknown", "NotReadable")
+    cluster.template = "bbbb"
+    cluster.run(3)
+    cluster.say(Verdict.UNDECIDED)
+    cluster.counted = {"vaaaa": 100.0, "vbbbb": 0.0}
+    cluster.run(5)
+    assert cluster.status.step is not None
+    assert cluster.status.step.verified_at is None, "no hold before the share is seen"
+    cluster.counted = {"vaaaa": 93.0, "vbbbb": 7.0}
+    cluster.run(2)
+    assert cluster.status.step.verified_at is not None
+    assert traffic_verified(cluster) == ("True", "RequestsCounted"), "a sample is not exact"
+    cluster.run(20)
+    assert traffic_verified(cluster) == ("False", "NotYet"), "half is asked for, 7% came"

@@ -220,22 +220,21 @@ def test_a_candidate_without_requests_yet_holds_nothing_up(world: World) -> None
     world.pulse()
     world.stable(5)
     assert counts(world.tick()) == (0, 0, 5, 0)
-    assert world.observer.shares(PAIR.key) == {"main": 1.0, "next": 0.0}
+    assert world.observer.requests(PAIR.key) == {"main": 5, "next": 0}
     world.candidate(1, code="500")
     world.stable(3)
     assert counts(world.tick()) == (1, 1, 3, 0)
 
 
-def test_shares_tell_the_split_including_bad_requests(running: World) -> None:
-    assert running.observer.shares(PAIR.key) is None
+def test_requests_tell_the_split_including_bad_requests(running: World) -> None:
+    assert running.observer.requests(PAIR.key) == {}
     running.stable(60)
     running.candidate(10)
     running.candidate(10, code="400")
     running.tick()
-    assert running.observer.shares(PAIR.key) == {"main": 0.75, "next": 0.25}
     assert running.observer.requests(PAIR.key) == {"main": 60, "next": 20}
     running.tick()
-    assert running.observer.shares(PAIR.key) == {"main": 0.75, "next": 0.25}
+    assert running.observer.requests(PAIR.key) == {"main": 60, "next": 20}, "the last that had any"
 
 
 def test_freshness_says_who_is_missing(world: World) -> None:
