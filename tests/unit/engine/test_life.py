@@ -238,7 +238,7 @@ def test_promote_full_skips_the_steps() -> None:
     cluster.say(Verdict.UNDECIDED)
     cluster.command(Command.PROMOTE_FULL)
     cluster.run(2)
-    assert cluster.routes == {"vaaaa": 0, "vbbbb": 100}
+    assert cluster.routes == {"vaaaa": 5, "vbbbb": 95}
 
 
 def test_a_command_for_another_revision_is_refused_with_a_reason() -> None:
@@ -285,7 +285,7 @@ def test_weights_ascend_as_the_policy_says() -> None:
     cluster.run(100)
     seen = [p.weight for plan in cluster.plans for p in plan.predictors if p.name == "vbbbb"]
     in_order = list(dict.fromkeys(seen))
-    assert in_order == [0, *[step.weight for step in POLICY.steps], 100]
+    assert in_order == [0, *[step.weight for step in POLICY.steps], 95, 100]
 
 
 def test_evidence_that_leans_to_harm_is_not_put_in_front_of_more_users() -> None:
