@@ -192,7 +192,9 @@ class CanaryPolicySpec(Model):
 
     @property
     def bake_weight(self) -> int:
-        """The candidate's share while baking, %."""
+        """The candidate's share while baking, %. Without a bake there is nothing to compare for."""
+        if not self.bake:
+            return 100
         return max(self.steps[-1].weight, 100 - self.bake_holdback)
 
     def overridden(self, overrides: CanaryOverrides | None) -> CanaryPolicySpec:
