@@ -135,7 +135,7 @@ def test_no_traffic_stays_undecided() -> None:
 
 
 def test_same_seed_same_answer_for_any_number_of_processes() -> None:
-    given = [scenario(duration="20m"), harmful(0.02, name="x4", duration="20m")]
+    given = [scenario(duration="8m"), harmful(0.02, name="x4", duration="8m")]
     first = simulate(BALANCED, given, runs=300, seed=5)
     assert simulate(BALANCED, given, runs=300, seed=5, jobs=2) == first
     assert simulate(BALANCED, given[1:], runs=300, seed=5) == first[1:]
