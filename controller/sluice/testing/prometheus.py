@@ -22,11 +22,13 @@ from sluice.evidence.bank import EDGES
 URL = "http://prometheus.test"
 METRIC = "seldon_api_executor_server_requests_seconds"
 STALE_SECONDS = 300.0
+MOST_POINTS = 11_000
+"""What Prometheus gives in one answer over a range."""
 
 _Labels = tuple[tuple[str, str], ...]
 _Pick = Callable[[_Labels, float], tuple[float, float] | None]
 
-_AGGREGATION = re.compile(r"(sum|max) by \(([^)]*)\) \((.*)\)")
+_AGGREGATION = re.compile(r"(sum|max)(?: by \(([^)]*)\))? ?\((.*)\)")
 _LAST = re.compile(r"last_over_time\((.*)\[(\d+)s\]\)")
 _SELECTOR = re.compile(r"(\w+)(?:\{(.*)\})?")
 _MATCHER = re.compile(r'(\w+)(=~|!~|!=|=)"((?:[^"\\]|\\.)*)"')
@@ -153,7 +155,7 @@ class FakePrometheus:
             inner = self.evaluate(promql[len("count(") : -1], at)
             return [_element({}, at, float(len(inner)))] if inner else []
         if grouped := _AGGREGATION.fullmatch(promql):
-            return self._aggregate(grouped[1], grouped[2].split(", "), grouped[3], at)
+            return self._aggregate(grouped[1], (grouped[2] or "").split(", "), grouped[3], at)
         if last := _LAST.fullmatch(promql):
             return self._select(last[1], at, float(last[2]))
         if promql.startswith("timestamp(") and promql.endswith(")"):
@@ -224,7 +226,7 @@ class _Transport(BaseAdapter):
     ) -> requests.Response:
         fake = self._prometheus
         parameters = parse_qs(urlsplit(str(request.url)).query)
-        promql, at = parameters["query"][0], float(parameters["time"][0])
+        promql = parameters["query"][0]
         fake.queries.append(promql)
         fake.headers = dict(request.headers)
         if fake.hangs:
@@ -233,7 +235,11 @@ class _Transport(BaseAdapter):
             raise requests.ConnectionError("connection refused", request=request)
         status, body = fake.status, {"status": "error", "error": "told to refuse"}
         if status == 200:
-            status, body = self._answer(promql, at)
+            if "time" in parameters:
+                status, body = self._answer(promql, float(parameters["time"][0]))
+            else:
+                times = [float(parameters[name][0]) for name in ("start", "end", "step")]
+                status, body = self._answer_range(promql, *times)
         answer = requests.Response()
         answer.status_code = status
         answer._content = json.dumps(body).encode()
@@ -246,6 +252,26 @@ class _Transport(BaseAdapter):
         except ValueError as error:
             return 400, {"status": "error", "errorType": "bad_data", "error": str(error)}
         data = {"resultType": "vector", "result": result}
+        return 200, {"status": "success", "data": data, "warnings": self._prometheus.warnings}
+
+    def _answer_range(
+        self, promql: str, start: float, end: float, step: float
+    ) -> tuple[int, dict[str, Any]]:
+        points = int((end - start) / step + 1e-6) + 1
+        if points > MOST_POINTS:
+            text = "exceeded maximum resolution of 11,000 points per timeseries"
+            return 400, {"status": "error", "errorType": "bad_data", "error": text}
+        found: dict[_Labels, dict[str, Any]] = {}
+        for point in range(points):
+            status, body = self._answer(promql, round(start + point * step, 3))
+            if status != 200:
+                return status, body
+            for element in body["data"]["result"]:
+                labels = element["metric"]
+                key = tuple(sorted(labels.items()))
+                series = found.setdefault(key, {"metric": labels, "values": []})
+                series["values"].append(element["value"])
+        data = {"resultType": "matrix", "result": list(found.values())}
         return 200, {"status": "success", "data": data, "warnings": self._prometheus.warnings}
 
     def close(self) -> None:
