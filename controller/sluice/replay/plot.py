@@ -110,7 +110,8 @@ class _View:
 
     def binned(self, part: Floats, whole: Floats) -> tuple[list[float], list[float]]:
         """`part` over `whole` in percent, put together over bins so that it is no noise."""
-        groups = np.array_split(self.moments, min(_BINS, len(self.moments)))
+        width = max(1, math.ceil(len(self.moments) / _BINS))
+        groups = np.split(self.moments, range(width, len(self.moments), width))
         xs, ys = [], []
         for group in groups:
             n = float(whole[group].sum())

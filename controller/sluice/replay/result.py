@@ -264,8 +264,13 @@ FOUND_HEADERS = ["NAMESPACE", "DEPLOYMENT", "PREDICTOR", "REQUESTS", "FIRST", "L
 def found_rows(found: Sequence[Found]) -> list[list[str]]:
     """One line a predictor, under FOUND_HEADERS."""
     return [
-        [*map(str, each.values())]
-        for each in (
-            {**e, "requests": f"{e['requests']:,}"} for e in found_data(found)["predictors"]
-        )
+        [
+            each.target.namespace,
+            each.target.deployment,
+            each.target.predictor,
+            f"{each.requests:,.0f}",
+            clock(each.first),
+            clock(each.last),
+        ]
+        for each in found
     ]

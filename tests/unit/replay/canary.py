@@ -1,7 +1,7 @@
 """Canaries that were recorded: counters of pods on a fake Prometheus, request by request.
 
-As a script it writes docs/examples/iris-week.jsonl.gz:
-`python -m tests.unit.replay.canary docs/examples/iris-week.jsonl.gz`
+As a script it writes docs/examples/iris-canaries.jsonl.gz:
+`python -m tests.unit.replay.canary docs/examples/iris-canaries.jsonl.gz`
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Past:
         if any(now - SCRAPE < at <= now for at in one.restarts):
             self.prometheus.restart_pod(names[0])
         answers: Counter[tuple[str, str, float]] = Counter()
-        n = sum(rng.random() < one.rps * SCRAPE / 4000 for _ in range(4000))
+        n = int(one.rps * SCRAPE * rng.uniform(0.8, 1.2) + rng.random())
         for _ in range(n):
             code = "500" if rng.random() < one.errors else "200"
             seconds = rng.lognormvariate(-3.2, 0.6) * one.slow
