@@ -124,6 +124,8 @@ def replay(
                 keep=dump_to is not None,
                 tell=bar,
             )
+    for text in source.warnings:
+        sys.stderr.write(f"warning of Prometheus: {text}\n")
     if dump_to is not None and source.recording is not None:
         dump.save(source.recording, dump_to)
         sys.stderr.write(f"recording written to {dump_to}\n")

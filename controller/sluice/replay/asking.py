@@ -62,6 +62,8 @@ class Source:
     recording: Recording | None
     first: int = LEAD
     last: int = 0
+    warnings: tuple[str, ...] = ()
+    """What Prometheus warned of while it was read."""
 
     def advice(self) -> str:
         """What to type next."""
@@ -165,8 +167,11 @@ def from_prometheus(
             f"--dump: {len(targets)} predictors were found, too many for one recording: choose "
             "with --namespace and --deployment"
         )
-    recording = read(client, dialect_name, labels, targets, span, tell)
-    return Source(found, recording, LEAD, recording.moments - 1)
+    heard: dict[str, None] = {}
+    recording = read(
+        client, dialect_name, labels, targets, span, tell, lambda text: heard.update({text: None})
+    )
+    return Source(found, recording, LEAD, recording.moments - 1, tuple(heard))
 
 
 def choose(source: Source, question: Question) -> Chosen:

@@ -20,6 +20,7 @@ from sluice.report.plots import CANDIDATE, GREY, STABLE, check_color
 
 FORMS = ("svg", "png", "html")
 _BINS = 45  # points of a curve of rates
+_LOOKS_AFTER = 40
 _LOWEST = -2.0  # evidence below this is of no interest, log10
 _WHAT = {
     "StepStarted": ("step", "#6b7280"),
@@ -98,8 +99,10 @@ class _View:
         begins = [self.at(played, 0.0) for played in replay.played]
         whole = recording.time(replay.last) - self.origin
         span = max(ends, default=whole) - min(begins, default=0.0)
-        self.left = max(0.0, min(begins, default=0.0) - 0.06 * span)
-        self.right = min(whole, max(ends, default=whole) + 0.15 * span)
+        # What came after a decision is part of the answer: was it right?
+        after = max(0.15 * span, _LOOKS_AFTER * recording.step)
+        self.right = min(whole, max(ends, default=whole) + after)
+        self.left = min(begins, default=0.0) - 0.02 * self.right
         first = recording.index(self.origin + self.left)
         last = recording.index(self.origin + self.right)
         self.moments = np.arange(first + 1, last + 1)

@@ -23,6 +23,9 @@ _ALIVE = "max(timestamp(up))"
 class RangeClient(Protocol):
     """What is needed of `PrometheusClient`."""
 
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+
     def matrix(
         self, promql: str, start: float, end: float, step: float
     ) -> list[dict[str, Any]]: ...
@@ -121,8 +124,10 @@ def read(
     targets: Collection[Target],
     span: Span,
     tell: Callable[[int, int], None] = lambda _done, _all: None,
+    warn: Callable[[str], None] = lambda _text: None,
 ) -> Recording:
-    """Read all that a replay of these predictors needs. `tell` hears of moments done and in all.
+    """Read all that a replay of these predictors needs. `tell` hears of moments done and in all,
+    `warn` of what Prometheus warned of, such as a store that did not answer.
 
     Raises MetricsError when Prometheus refuses or cannot be reached.
     """
@@ -137,7 +142,7 @@ def read(
         def note(done: int, before: int = done_before) -> None:
             tell(before + done, moments * len(queries))
 
-        families[family] = _range(client, promql, start, span.step, moments, note)
+        families[family] = _range(client, promql, start, span.step, moments, note, warn)
     return Recording(dialect_name, labels, start, span.step, moments, tuple(targets), families)
 
 
@@ -148,6 +153,7 @@ def _range(
     step: float,
     moments: int,
     note: Callable[[int], None],
+    warn: Callable[[str], None],
 ) -> list[Series]:
     """All series of a query on the grid, in chunks that shrink when they are found too large."""
     found: dict[tuple[tuple[str, str], ...], Series] = {}
@@ -163,6 +169,8 @@ def _range(
                 raise
             chunk = max(_SMALLEST_CHUNK, chunk // 4)
             continue
+        for text in client.warnings:
+            warn(text)
         for element in elements:
             _place(found, element["metric"], element["values"], start, step, moments)
         at = last + 1

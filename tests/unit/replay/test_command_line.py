@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from sluice.cli import replay as command
 from sluice.cli.main import app
-from sluice.errors import UsageError
+from sluice.errors import MetricsUnavailableError, UsageError
 from sluice.metrics.client import PrometheusClient
 
 from .canary import Past, canary
@@ -117,6 +117,26 @@ def test_a_dump_holds_no_address_and_no_credentials(live: Past, tmp_path: Path) 
     assert live.prometheus.headers["X-Scope-OrgID"] == "tenant-7"
     for secret in ("hush-hush", "tenant-7", "prometheus.test", str(token)):
         assert secret not in path.read_text()
+
+
+def test_what_prometheus_warns_of_is_told_once(live: Past) -> None:
+    live.prometheus.warnings = ["store-7 did not answer"]
+    result = run("--prometheus", live.prometheus.url, *WHEN, *PAIR)
+    assert result.stderr.count("store-7 did not answer") == 1
+
+
+def test_prometheus_that_does_not_answer_is_exit_code_1(live: Past) -> None:
+    live.prometheus.down = True
+    result = CliRunner().invoke(app, ["replay", "--prometheus", live.prometheus.url, *WHEN, *PAIR])
+    assert isinstance(result.exception, MetricsUnavailableError)
+    assert result.exception.exit_code == 1
+
+
+def test_a_dump_without_a_pair_has_all_predictors(live: Past, tmp_path: Path) -> None:
+    path = tmp_path / "all.jsonl"
+    run("--prometheus", live.prometheus.url, *WHEN, "--dump", str(path))
+    listed = json.loads(run("--file", str(path), "-o", "json").stdout)
+    assert [p["predictor"] for p in listed["predictors"]] == ["main", "next"]
 
 
 def test_without_a_pair_it_lists_what_there_is_and_says_what_to_type(live: Past) -> None:

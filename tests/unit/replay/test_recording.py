@@ -84,6 +84,8 @@ def test_a_week_is_a_few_queries_not_one_for_each_pulse() -> None:
     asked: list[int] = []
 
     class Counting:
+        warnings = ()
+
         def matrix(self, promql: str, start: float, end: float, step: float) -> list[object]:
             asked.append(round((end - start) / step) + 1)
             return []
