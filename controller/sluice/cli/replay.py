@@ -31,9 +31,7 @@ _ROLLED_BACK = 3
 def replay(
     prometheus: Annotated[
         str | None,
-        typer.Option(
-            "--prometheus", envvar="SLUICE_PROMETHEUS_URL", help="Base URL of a Prometheus."
-        ),
+        typer.Option("--prometheus", help="Base URL of a Prometheus."),
     ] = None,
     file: Annotated[
         Path | None, typer.Option("--file", help="A recording that --dump has written.")

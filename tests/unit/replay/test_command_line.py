@@ -26,7 +26,6 @@ EXAMPLE = "docs/examples/iris-canaries.jsonl.gz"
 @pytest.fixture(autouse=True)
 def at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    monkeypatch.delenv("SLUICE_PROMETHEUS_URL", raising=False)
     monkeypatch.delenv("SLUICE_DIALECT", raising=False)
 
 

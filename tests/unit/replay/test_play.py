@@ -79,6 +79,13 @@ def test_a_healthy_candidate_is_promoted_after_its_steps_and_baked() -> None:
     assert sum(shares) / len(shares) == pytest.approx(1 / 3, abs=0.05)
 
 
+def test_a_step_ends_with_its_hold_not_with_the_next_look() -> None:
+    uneven = [Step(weight=10, hold=65.0), Step(weight=50, hold=120.0)]
+    played, _ = judged(canary(seconds=300), QUICK.model_copy(update={"steps": uneven}))
+    steps = [h.seconds for h in played.happenings if h.reason == "StepStarted"]
+    assert steps == [0.0, 65.0]
+
+
 def test_every_check_says_what_the_live_evidence_says() -> None:
     """The same canary, watched while it happens: instant queries, an outage that refuses them."""
     past = canary(seconds=900, out=[(400, 520)], restarts=(300.0,))

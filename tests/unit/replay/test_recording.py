@@ -71,6 +71,26 @@ def test_looks_that_are_rarer_than_scrapes_see_the_same_too(past: Past) -> None:
         assert told(recorded.pulse(now)) == told(live.pulse(now))
 
 
+def test_a_pod_that_missed_scrapes_at_the_baseline_is_no_new_pod() -> None:
+    past = canary(seconds=300)
+    fake = past.prometheus
+    for scrape in range(21, 60):
+        now = scrape * SCRAPE
+        fake.unreachable = {"iris-main-0", "iris-next-0"} if scrape < 40 else set()
+        fake.answered("prod", "iris", "main", 40)
+        fake.answered("prod", "iris", "next", 10)
+        fake.scrape(T0 + now)
+    span = Span(T0 + 500, T0 + 59 * SCRAPE, SCRAPE)
+    recording = read(past.client, "seldon", Labels(), SIDES.targets, span)
+    live = Observer(past.client, SeldonDialect(), interval=SCRAPE)
+    recorded = Observer(Answers(recording, SIDES.targets), SeldonDialect(), interval=SCRAPE)
+    live.track(PAIR)
+    recorded.track(PAIR)
+    for index in range(LEAD, recording.moments):
+        now = recording.time(index)
+        assert told(recorded.pulse(now)) == told(live.pulse(now))
+
+
 def test_a_long_time_is_read_in_pieces(
     past: Past, recording: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
