@@ -73,7 +73,7 @@ def run(
         dialect=dialect,
         token_file=prometheus_token_file,
         ca_file=prometheus_ca_file,
-        headers=_headers(prometheus_header or []),
+        headers=headers_of(prometheus_header or []),
         timeout=prometheus_timeout,
         namespace_label=namespace_label,
         pod_label=pod_label,
@@ -95,7 +95,8 @@ def run(
     raise typer.Exit(run_controller(settings, kubeconfig=kubeconfig, context=context))
 
 
-def _headers(given: list[str]) -> dict[str, str]:
+def headers_of(given: list[str]) -> dict[str, str]:
+    """Headers of options NAME=VALUE. Raises UsageError, without showing what was given."""
     headers = {}
     for text in given:
         name, separator, value = text.partition("=")

@@ -102,6 +102,12 @@ class Dialect(Protocol):
     def scrapes(self, targets: Collection[Target]) -> str:
         """PromQL: Unix time of the last scrape by pod."""
 
+    def everything(self, namespace: str | None, deployment: str | None, window: float) -> str:
+        """PromQL: requests since each pod's start, by pod, of all predictors there are.
+
+        Of one namespace and one deployment where they are given; the last value in `window`.
+        """
+
     def target(self, labels: Mapping[str, str]) -> Target | None:
         """Which predictor a series of one of these queries is about, or None."""
 
@@ -181,6 +187,14 @@ class SeldonDialect:
     def scrapes(self, targets: Collection[Target]) -> str:
         return _newest(self._by, self._selector("count", targets))
 
+    def everything(self, namespace: str | None, deployment: str | None, window: float) -> str:
+        matchers = [f"service=~{_text(self.services)}"]
+        if deployment is not None:
+            matchers.append(f"deployment_name={_text(deployment)}")
+        if namespace is not None:
+            matchers.append(f"{self.labels.namespace}={_text(namespace)}")
+        return _sum(self._by, f"{self.metric}_count{{{','.join(matchers)}}}", window)
+
     def target(self, labels: Mapping[str, str]) -> Target | None:
         try:
             return Target(
@@ -233,6 +247,13 @@ class EnvoyDialect:
     def scrapes(self, targets: Collection[Target]) -> str:
         selector = self._selector("envoy_cluster_upstream_rq", targets)
         return _newest(("envoy_cluster_name", self.labels.pod), selector)
+
+    def everything(self, namespace: str | None, deployment: str | None, window: float) -> str:
+        name = "[^.]+" if deployment is None else f"{_any_of([deployment])}-[^.]+"
+        where = "[^.]+" if namespace is None else _any_of([namespace])
+        cluster = f"outbound[|]{self.port}[|].+[|]{name}[.]{where}([.].+)?"
+        selector = f"envoy_cluster_upstream_rq{{envoy_cluster_name=~{_text(cluster)}}}"
+        return _sum(("envoy_cluster_name", self.labels.pod), selector, window)
 
     def target(self, labels: Mapping[str, str]) -> Target | None:
         parts = labels.get("envoy_cluster_name", "").split("|")

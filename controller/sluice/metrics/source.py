@@ -18,6 +18,11 @@ FIRST_BIN = len(Outcome)
 """Columns of a reading: one per Outcome, then latency bins (up to each edge, then above all)."""
 
 
+def scraped_anything(window: float) -> str:
+    """PromQL: without a result unless Prometheus scraped within `window` seconds."""
+    return f"count(last_over_time(up[{max(1, round(window))}s]))"
+
+
 class Client(Protocol):
     """What is needed of `PrometheusClient`."""
 
@@ -94,8 +99,7 @@ class Source:
 
     def was_scraping(self, at: float, window: float) -> bool:
         """Whether Prometheus scraped anything within `window` seconds before `at`. One query."""
-        promql = f"count(last_over_time(up[{max(1, round(window))}s]))"
-        return bool(self._client.vector(promql, at))
+        return bool(self._client.vector(scraped_anything(window), at))
 
     def _table(
         self,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from sluice.api.policy import CanaryPolicySpec
 from sluice.api.status import CheckStatus, Phase, RolloutStatus
 from sluice.api.times import from_wire
 from sluice.engine.decide import decide
-from sluice.engine.inputs import Inputs
+from sluice.engine.inputs import Decision, Inputs
 from sluice.evidence import EDGES, EvidenceBank, Increment, judge, plans_of
 from sluice.simulation.scenario import Scenario
 from sluice.simulation.small_world import (
@@ -40,11 +41,15 @@ OUTAGE = "the metrics are out in this scenario"
 _MOST_PASSES = 100  # at one moment; more would be an engine that turns in circles
 
 Bools = NDArray[np.bool_]
+R = TypeVar("R", bound="Run")
 
 
 @dataclass
 class Run:
-    """One rollout. Times in seconds from the first step; NaN: it did not happen."""
+    """One rollout. Times in seconds from the first step; NaN: it did not happen.
+
+    `epoch` is when the first step begins, Unix seconds.
+    """
 
     key: str
     status: RolloutStatus
@@ -57,6 +62,7 @@ class Run:
     rollback_at: float = math.nan
     served: list[float] = field(default_factory=lambda: [0.0, 0.0])
     at_promotion: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    epoch: float = EPOCH
 
     @property
     def rolled_back(self) -> bool:
@@ -83,11 +89,12 @@ class Run:
                 "simulated",
                 world_of(self.weights),
                 DESIRED,
-                EPOCH + now,
+                self.epoch + now,
                 checks=self.checks if judged else (),
                 metrics_problem=problem if judged else "",
             )
         )
+        self.told(now, decision)
         self.status = decision.status
         self.looked = now
         self.due = math.inf if decision.look_again is None else now + decision.look_again
@@ -100,6 +107,9 @@ class Run:
             self.rollback_at = now
         self.ended = self.rolled_back or self.status.phase is Phase.IDLE
 
+    def told(self, now: float, decision: Decision) -> None:
+        """Called with every decision before it is taken over; nothing is kept of it here."""
+
     def settle(self, policy: CanaryPolicySpec, now: float, problem: str) -> None:
         """Look, and again for as long as the engine asks to at this very moment."""
         for _ in range(_MOST_PASSES):
@@ -111,7 +121,11 @@ class Run:
 
 def first_step(policy: CanaryPolicySpec) -> Run:
     """A rollout whose candidate became ready at second 0."""
-    run = Run("", at_rest())
+    return begun(Run("", at_rest()), policy)
+
+
+def begun(run: R, policy: CanaryPolicySpec) -> R:
+    """The same rollout, brought from rest to its first step at second 0."""
     for _ in range(_MOST_PASSES):
         run.look(policy, 0.0, "")
         run.ended = False

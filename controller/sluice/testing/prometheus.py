@@ -22,11 +22,13 @@ from sluice.evidence.bank import EDGES
 URL = "http://prometheus.test"
 METRIC = "seldon_api_executor_server_requests_seconds"
 STALE_SECONDS = 300.0
+MOST_POINTS = 11_000
+"""What Prometheus gives in one answer over a range."""
 
 _Labels = tuple[tuple[str, str], ...]
 _Pick = Callable[[_Labels, float], tuple[float, float] | None]
 
-_AGGREGATION = re.compile(r"(sum|max) by \(([^)]*)\) \((.*)\)")
+_AGGREGATION = re.compile(r"(sum|max)(?: by \(([^)]*)\))? ?\((.*)\)")
 _LAST = re.compile(r"last_over_time\((.*)\[(\d+)s\]\)")
 _SELECTOR = re.compile(r"(\w+)(?:\{(.*)\})?")
 _MATCHER = re.compile(r'(\w+)(=~|!~|!=|=)"((?:[^"\\]|\\.)*)"')
@@ -156,7 +158,7 @@ class FakePrometheus:
             inner = self.evaluate(promql[len("count(") : -1], at)
             return [_element({}, at, float(len(inner)))] if inner else []
         if grouped := _AGGREGATION.fullmatch(promql):
-            return self._aggregate(grouped[1], grouped[2].split(", "), grouped[3], at)
+            return self._aggregate(grouped[1], (grouped[2] or "").split(", "), grouped[3], at)
         if last := _LAST.fullmatch(promql):
             return self._select(last[1], at, float(last[2]))
         if promql.startswith("timestamp(") and promql.endswith(")"):
@@ -167,9 +169,12 @@ class FakePrometheus:
         self, promql: str, start: float, end: float, step: float
     ) -> list[dict[str, Any]]:
         """The result elements of a range query. Raises ValueError as `evaluate`."""
+        points = int((end - start) / step + 1e-6) + 1
+        if points > MOST_POINTS:
+            raise ValueError("exceeded maximum resolution of 11,000 points per timeseries")
         found: dict[_Labels, list[Any]] = {}
-        for i in range(int((end - start) / step + 1e-9) + 1):
-            for element in self.evaluate(promql, start + i * step):
+        for i in range(points):
+            for element in self.evaluate(promql, round(start + i * step, 3)):
                 key = tuple(sorted(element["metric"].items()))
                 found.setdefault(key, []).append(element["value"])
         return [{"metric": dict(key), "values": values} for key, values in found.items()]
