@@ -20,7 +20,10 @@ def run(
         str, typer.Option(envvar="SLUICE_PROMETHEUS_URL", help="Base URL of Prometheus.")
     ] = "http://prometheus.monitoring:9090",
     dialect: Annotated[
-        str, typer.Option(envvar="SLUICE_DIALECT", help="Where metrics come from: seldon, envoy.")
+        str,
+        typer.Option(
+            envvar="SLUICE_DIALECT", help="Where metrics come from: seldon, istio, envoy."
+        ),
     ] = "seldon",
     prometheus_token_file: Annotated[
         str | None, typer.Option(help="File with a bearer token; read again when it changes.")
