@@ -21,9 +21,7 @@ def run(
     ] = "http://prometheus.monitoring:9090",
     dialect: Annotated[
         str,
-        typer.Option(
-            envvar="SLUICE_DIALECT", help="Where metrics come from: seldon, istio, envoy."
-        ),
+        typer.Option(envvar="SLUICE_DIALECT", help="Whose metrics: seldon, istio or envoy."),
     ] = "seldon",
     prometheus_token_file: Annotated[
         str | None, typer.Option(help="File with a bearer token; read again when it changes.")
@@ -76,7 +74,7 @@ def run(
         dialect=dialect,
         token_file=prometheus_token_file,
         ca_file=prometheus_ca_file,
-        headers=_headers(prometheus_header or []),
+        headers=parse_headers(prometheus_header or []),
         timeout=prometheus_timeout,
         namespace_label=namespace_label,
         pod_label=pod_label,
@@ -98,7 +96,8 @@ def run(
     raise typer.Exit(run_controller(settings, kubeconfig=kubeconfig, context=context))
 
 
-def _headers(given: list[str]) -> dict[str, str]:
+def parse_headers(given: list[str]) -> dict[str, str]:
+    """From NAME=VALUE to headers. Raises UsageError."""
     headers = {}
     for text in given:
         name, separator, value = text.partition("=")
