@@ -25,7 +25,7 @@ def check(reading: Reading) -> list[Finding]:
         if not known:
             findings.append(_by_discovery(reading, expected))
         elif found is None:
-            findings.append(error("CrdMissing", f"the CRD {name} is not installed", name, APPLY))
+            findings.append(error("CrdMissing", "this CRD is not installed", name, APPLY))
         else:
             findings += _compared(name, expected, found)
     return findings
@@ -39,12 +39,12 @@ def _by_discovery(reading: Reading, expected: Object) -> Finding:
     try:
         served = reading.client.serves(kind)
     except ApiError as failure:
-        return note("CrdUnknown", f"whether {name} is served could not be found out: {failure}")
+        return note("CrdUnknown", f"whether it is served is not known: {failure}", name)
     if served:
         return ok(
             "CrdServed", f"{name} is served as {VERSION} (its fields were not compared)", name
         )
-    return error("CrdMissing", f"{GROUP}/{VERSION} with {name} is not served", name, APPLY)
+    return error("CrdMissing", f"is not served as {GROUP}/{VERSION}", name, APPLY)
 
 
 def _compared(name: str, expected: Object, found: Object) -> list[Finding]:
@@ -56,7 +56,7 @@ def _compared(name: str, expected: Object, found: Object) -> list[Finding]:
         return [
             error(
                 "CrdNotEstablished",
-                f"the API server has not established {name}: {reason}",
+                f"the API server has not established it: {reason}",
                 name,
                 f"kubectl describe crd {name}",
             )
@@ -66,7 +66,7 @@ def _compared(name: str, expected: Object, found: Object) -> list[Finding]:
         return [
             error(
                 "CrdVersionNotServed",
-                f"{name} is served as {', '.join(served) or 'nothing'}, expected {VERSION}",
+                f"is served as {', '.join(served) or 'nothing'}, expected {VERSION}",
                 name,
                 APPLY,
             )
@@ -77,25 +77,25 @@ def _compared(name: str, expected: Object, found: Object) -> list[Finding]:
         return [
             error(
                 "CrdOutdated",
-                f"{name} lacks {_some(missing)} of this release: the API server drops "
-                "or refuses them",
+                f"lacks {_some(missing)} of this release: the API server drops or refuses them",
                 name,
                 APPLY,
             )
         ]
     if "subresources" in ours and "status" not in (served[VERSION].get("subresources") or {}):
-        return [error("CrdOutdated", f"{name} lacks the status subresource", name, APPLY)]
+        return [error("CrdOutdated", "lacks the status subresource", name, APPLY)]
     if more := list(missing_fields(_schema(served[VERSION]), _schema(ours))):
         return [
             note(
                 "CrdNewer",
-                f"{name} has {_some(more)} that this release does not know: a newer one is "
-                "installed",
+                f"has {_some(more)} that this release does not know: a newer one is installed",
                 name,
                 "run the `sluice` command of the release that is installed",
             )
         ]
-    return [ok("CrdInStep", f"{name} is established, served as {VERSION}, in step", name)]
+    return [
+        ok("CrdInStep", f"is established, served as {VERSION}, in step with this release", name)
+    ]
 
 
 def _schema(version: Object) -> Object:

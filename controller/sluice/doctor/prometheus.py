@@ -185,24 +185,20 @@ def _label(
     if not having:
         what = f"{found.dialect} series have no label {name}"
         likely = f"; {others[0]} looks like it" if others else ""
-        return [error(f"{role.capitalize()}LabelMissing", what + likely, where, remedy)]
+        return [error(_MISSING[role], what + likely, where, remedy)]
     if known and not set(having) & set(known):
         shown = ", ".join(sorted(set(having))[:3])
         fitting = any(set(found.having(other)) & set(known) for other in others)
-        return [
-            (error if fitting else warning)(
-                "NamespaceLabelWrong",
-                f"the label {name} is {shown}, where no SeldonDeployment is",
-                where,
-                remedy,
-            )
-        ]
+        level = error if fitting else warning
+        what = f"the label {name} is {shown}, where no SeldonDeployment is"
+        return [level("NamespaceLabelWrong", what, where, remedy)]
     if len(having) < len(found.rows):
         what = f"{len(found.rows) - len(having)} of {len(found.rows)} targets lack {name}"
         return [warning("LabelOnSomeSeries", what + ": they are not counted", where, remedy)]
     return []
 
 
+_MISSING = {"namespace": "NamespaceLabelMissing", "pod": "PodLabelMissing"}
 _META = {"namespace": "namespace", "pod": "pod_name"}
 
 

@@ -58,7 +58,7 @@ def _version(version: dict[str, str], where: str) -> Finding:
     found = str(version.get("gitVersion") or "of unknown version")
     digits = "".join(c for c in str(version.get("minor") or "") if c.isdigit())
     if not digits:
-        return note("ApiServerVersion", f"the API server does not tell its version ({found})")
+        return note("ApiServerVersion", f"the API server is {found}", where)
     if version.get("major") == "1" and int(digits) < OLDEST_MINOR:
         return warning(
             "ApiServerOld",

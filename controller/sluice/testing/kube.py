@@ -159,10 +159,10 @@ def _target(path: str) -> _Target:
     root = 2 if parts[0] == "api" else 3
     prefix, rest = "/".join(parts[:root]), parts[root:]
     namespace = ""
-    if rest[0] == "namespaces" and len(rest) > 2:
+    if len(rest) > 2 and rest[0] == "namespaces":
         namespace, rest = rest[1], rest[2:]
     rest += [""] * (3 - len(rest))
-    return _Target(f"/{prefix}/{rest[0]}", rest[0], namespace, rest[1], rest[2])
+    return _Target(f"/{prefix}/{rest[0]}".rstrip("/"), rest[0], namespace, rest[1], rest[2])
 
 
 class FakeKube:
