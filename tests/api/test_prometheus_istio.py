@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 from prometheus_parts import RealPrometheus, TextServer, until
 
+from sluice.doctor.findings import Finding, Level
+from sluice.doctor.predictors import Predictor
+from sluice.doctor.prometheus import Asked, check
 from sluice.metrics.client import PrometheusClient, Timeouts
-from sluice.metrics.dialects import IstioDialect
+from sluice.metrics.dialects import IstioDialect, Labels, Target
 from sluice.metrics.observe import Observer, Pair
 
 LONG = "a-deployment-whose-name-is-long"
@@ -117,3 +120,29 @@ def test_a_gateways_counters_become_increments_of_both_protocols(
 
     until(counted, f"every request once, now {total}")
     assert (slow[0.01], slow[0.5], slow[1.0]) == (18, 10, 0)
+
+
+def test_the_doctor_reads_dialect_labels_and_interval_off_a_real_prometheus(
+    gateway: Gateway, client: PrometheusClient
+) -> None:
+    gateway.passed("iris-v-1", 100)
+    gateway.passed("iris-v-1", 9, reporter="destination")
+    several = "count_over_time(istio_requests_total[1m]) > 3"
+    until(lambda: len(client.query(several, time.time())) == 2, "four scrapes")
+    predictors = [
+        Predictor(Target("prod", "iris", name), (f"iris-{name}-0-classifier",), executor=True)
+        for name in ("v-1", "v-2")
+    ]
+
+    def told(dialect: str, labels: Labels) -> dict[str, Finding]:
+        asked = Asked(dialect, labels, pulse=10)
+        return {f.id: f for f in check(client, asked, predictors, time.time())}
+
+    found = told("istio", Labels())
+    assert {f.level for f in found.values()} == {Level.OK, Level.NOTE}
+    assert "istio is scraped every 0.3 s" in found["ScrapesOften"].what
+    assert "1 of 2 predictors" in found["PredictorsSeen"].what
+    assert "predictor v-2" in found["NoRequestsYet"].what
+    found = told("seldon", Labels(pod="kubernetes_pod"))
+    assert "use istio (series: seldon 0, istio 1, envoy 0)" in found["DialectWithoutSeries"].what
+    assert "--pod-label=pod" in found["PodLabelMissing"].remedy

@@ -144,6 +144,11 @@ def test_no_series_at_all(place: Place) -> None:
         ),
         ({"namespace": ""}, "NamespaceLabelMissing", "__meta_kubernetes_namespace"),
         (
+            {"namespace": "", "kubernetes_namespace": "mesh", "k8s_namespace": "prod"},
+            "NamespaceLabelMissing",
+            "--namespace-label=k8s_namespace",
+        ),
+        (
             {"namespace": "monitoring", "exported_namespace": "prod"},
             "NamespaceLabelWrong",
             "--namespace-label=exported_namespace",
