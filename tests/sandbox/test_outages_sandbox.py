@@ -111,7 +111,7 @@ def test_a_controller_killed_in_mid_step_goes_on_where_it_was(start: Start) -> N
     assert len(status.history) == 1
     assert rollout.failures() == []
     assert rollout.weights is not None
-    assert rollout.weights.of(before.candidate.predictor) == [0, 20, 50, 100]
+    assert rollout.weights.of(before.candidate.predictor) == [0, 20, 50, 95, 100]
 
 
 def test_a_controller_killed_in_a_rollback_ends_it_once(start: Start) -> None:
@@ -142,7 +142,7 @@ def test_an_api_server_restarted_in_mid_rollout_changes_nothing(start: Start) ->
     assert len(status.history) == 1
     assert rollout.failures() == []
     assert rollout.weights is not None
-    assert rollout.weights.of(candidate.predictor) == [0, 20, 50, 100]
+    assert rollout.weights.of(candidate.predictor) == [0, 20, 50, 95, 100]
 
 
 @pytest.mark.usefixtures("operator_again")

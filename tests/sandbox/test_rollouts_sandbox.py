@@ -25,7 +25,7 @@ def test_a_better_model_is_promoted_step_by_step_and_no_request_fails(start: Sta
     assert rollout.predictors() == {candidate.predictor: 100}
     assert rollout.failures() == []
     assert rollout.weights is not None
-    assert rollout.weights.of(candidate.predictor) == [0, 20, 50, 100]
+    assert rollout.weights.of(candidate.predictor) == [0, 20, 50, 95, 100]
     assert rollout.pod_uids(candidate.predictor) == pods, "a promotion restarts no pod"
 
 

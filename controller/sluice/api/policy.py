@@ -109,6 +109,11 @@ class Check(Model):
     metric: Metric
     compare: Compare | None = None
     limit: Limit | None = None
+    warmup: Duration | None = Field(
+        default=None,
+        description="Requests this soon after the candidate became ready do not count for this "
+        "check, where that is longer than the policy's own warmup.",
+    )
 
     @model_validator(mode="after")
     def _one_form(self) -> Check:
@@ -142,6 +147,7 @@ class CanaryOverrides(Model):
 
     steps: list[Step] | None = Field(default=None, min_length=1, max_length=50)
     bake: Duration | None = None
+    bake_holdback: int | None = Field(default=None, ge=0, le=50)
     warmup: Duration | None = None
     risk: Risk | None = None
     on_undecided: OnUndecided | None = None
@@ -164,6 +170,13 @@ class CanaryPolicySpec(Model):
         default=600.0,
         description="After promotion the old revision stays warm this long; harm switches back.",
     )
+    bake_holdback: int = Field(
+        default=5,
+        ge=0,
+        le=50,
+        description="Share of the traffic that the old revision keeps while baking, %: with it an "
+        "outage that hits both is told from harm. 0: none, the candidate is held against the past.",
+    )
     warmup: Duration = Field(
         default=30.0, description="Requests this soon after the candidate became ready are ignored."
     )
@@ -176,6 +189,13 @@ class CanaryPolicySpec(Model):
         check_steps(self.steps)
         check_names(self.checks)
         return self
+
+    @property
+    def bake_weight(self) -> int:
+        """The candidate's share while baking, %. Without a bake there is nothing to compare for."""
+        if not self.bake:
+            return 100
+        return max(self.steps[-1].weight, 100 - self.bake_holdback)
 
     def overridden(self, overrides: CanaryOverrides | None) -> CanaryPolicySpec:
         """This policy with the rollout's own fields in place of the policy's."""

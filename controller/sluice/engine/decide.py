@@ -19,7 +19,7 @@ from sluice.engine.draft import Draft
 from sluice.engine.freeze import note_freeze
 from sluice.engine.inputs import Decision, Inputs
 from sluice.engine.rollback import begin_rollback, rolling_back
-from sluice.engine.stepping import baking, finish_bake, preparing, promoting, stepping
+from sluice.engine.stepping import baking, end_bake, preparing, promoting, stepping
 from sluice.engine.traffic import shares_of
 
 # Phases one pass may go through: Idle -> Preparing and the like, never round in circles.
@@ -157,7 +157,7 @@ def _promote(draft: Draft, *, full: bool) -> None:
     status = draft.status
     draft.set(pause=None)
     if status.phase is Phase.BAKING:
-        finish_bake(draft)
+        end_bake(draft)
     elif status.phase is Phase.STEPPING and status.step is not None:
         last = status.step.index >= len(draft.inputs.policy.steps) - 1
         if full or last:

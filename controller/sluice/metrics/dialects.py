@@ -33,6 +33,7 @@ __all__ = [
     "Outcome",
     "SeldonDialect",
     "Target",
+    "codes_of",
     "dialect_named",
     "outcome_of",
 ]
@@ -75,6 +76,11 @@ class Dialect(Protocol):
 
     def finder(self, targets: Collection[Target]) -> Finder:
         """Tells which of `targets` a series of one of these queries is about."""
+
+
+def codes_of(dialect: Dialect, labels: Mapping[str, str]) -> tuple[str, ...]:
+    """What `Dialect.outcome` is asked with for a series."""
+    return tuple([labels.get(name, "") for name in dialect.code_labels])
 
 
 @dataclass(frozen=True)

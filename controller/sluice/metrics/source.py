@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sluice.metrics.dialects import Dialect, Outcome, Target
+from sluice.metrics.dialects import Dialect, Outcome, Target, codes_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -133,16 +133,16 @@ class Source:
         at: list[int] = []
         column: list[int] = []
         value: list[float] = []
-        code_labels, known = self.dialect.code_labels, self._outcomes
+        dialect, known = self.dialect, self._outcomes
         for element in counts:
             labels = element["metric"]
             row = rows.of(labels)
             if row is None:
                 continue
-            codes = tuple([labels.get(name, "") for name in code_labels])
+            codes = codes_of(dialect, labels)
             outcome = known.get(codes)
             if outcome is None:
-                outcome = known[codes] = self.dialect.outcome(codes)
+                outcome = known[codes] = dialect.outcome(codes)
             at.append(row)
             column.append(outcome)
             value.append(float(element["value"][1]))

@@ -32,7 +32,7 @@ from sluice.simulation.small_world import (
     weights_of,
     world_of,
 )
-from sluice.simulation.traffic import ABOVE, COLUMNS, Interval, K, N, draw, intervals
+from sluice.simulation.traffic import ABOVE, COLUMNS, Interval, K, N, draw, history, intervals
 
 STATUS_INTERVAL = 60.0
 """How often numbers alone lead to a pass (the controller's default), seconds."""
@@ -149,6 +149,8 @@ class Cohort:
         self._runs = [Run(str(i), first.status, first.weights, due=first.due) for i in range(runs)]
         for run in self._runs:
             self._bank.open(run.key, plans, EDGES)
+        past = history(self._rng, scenario, runs).astype(np.float64)
+        self._bank.remember({run.key: past[:, i] for i, run in enumerate(self._runs)})
         self._open = list(range(runs))
         self._held = np.zeros((runs, 2, COLUMNS))  # counted, but not yet read
         self._seen = np.zeros((runs, 2), dtype=np.bool_)
@@ -157,7 +159,9 @@ class Cohort:
         self._blind = False
         self._begun = False
         ready = from_wire(first.status.ready_at)
-        self._judged_from = (ready or EPOCH) - EPOCH + policy.warmup
+        self._ready = (ready or EPOCH) - EPOCH
+        self._judged_from = self._ready + policy.warmup
+        self._held_from = self._judged_from
 
     def play(self) -> Ended:
         """All runs to their end, or to the scenario's."""
@@ -219,6 +223,7 @@ class Cohort:
         if not len(rows):
             return
         self._advance(rows)
+        self._held_from = now
         marks = self._bank.marks([self._runs[i].key for i in self._open]).reshape(len(rows), -1)
         fresh = np.array([[self._fresh(i)] for i in self._open])
         marks = np.concatenate([marks, fresh], axis=1)
@@ -235,10 +240,10 @@ class Cohort:
 
     def _advance(self, rows: NDArray[np.intp]) -> None:
         """One update with all that was counted since the last scrape that could be read."""
-        held = self._held[rows]
+        held, age = self._held[rows], self._held_from - self._ready + 1e-9
         self._held[rows] = 0.0
         increments = {
-            self._runs[i].key: Increment(c[N], c[K], s[N], s[K], c[ABOVE:], s[ABOVE:])
+            self._runs[i].key: Increment(c[N], c[K], s[N], s[K], c[ABOVE:], s[ABOVE:], age)
             for i, (c, s) in zip(rows.tolist(), held, strict=True)
             if c[N] or s[N]
         }
@@ -246,7 +251,8 @@ class Cohort:
         self._bank.update(increments, baking=baking)
 
     def _bakes(self, i: int) -> bool:
-        return self._runs[i].status.phase in (Phase.PROMOTING, Phase.BAKING)
+        after = self._runs[i].status.phase in (Phase.PROMOTING, Phase.BAKING)
+        return after and self._policy.bake_weight == 100
 
     def _stale(self, i: int, now: float) -> bool:
         """Numbers alone could let this run go on: it waits in a step after the hold."""

@@ -38,7 +38,8 @@ class FakePrometheus:
     With a clock and `scrape_seconds` it scrapes by itself at multiples of that time; without, when
     told to. Settable: `down` (connections are refused), `hangs` (they time out), `status` (an HTTP
     status with which it refuses everything), `warnings`, `answers` (PromQL -> result elements),
-    `unreachable` (pods whose scrapes fail). `queries` and `headers` keep what was asked.
+    `unreachable` (pods whose scrapes fail), `refuses_ranges`. `queries`, `range_queries` (how many)
+    and `headers` keep what was asked.
     """
 
     url = URL
@@ -50,6 +51,8 @@ class FakePrometheus:
         self.warnings: list[str] = []
         self.answers: dict[str, list[dict[str, Any]]] = {}
         self.unreachable: set[str] = set()
+        self.refuses_ranges = False
+        self.range_queries = 0
         self.queries: list[str] = []
         self.headers: dict[str, str] = {}
         self._clock = clock
@@ -177,6 +180,17 @@ class FakePrometheus:
             return self._select(promql[len("timestamp(") : -1], at, None, times=True)
         return self._select(promql, at, None)
 
+    def evaluate_range(
+        self, promql: str, start: float, end: float, step: float
+    ) -> list[dict[str, Any]]:
+        """The result elements of a range query. Raises ValueError as `evaluate`."""
+        found: dict[_Labels, list[Any]] = {}
+        for i in range(int((end - start) / step + 1e-9) + 1):
+            for element in self.evaluate(promql, start + i * step):
+                key = tuple(sorted(element["metric"].items()))
+                found.setdefault(key, []).append(element["value"])
+        return [{"metric": dict(key), "values": values} for key, values in found.items()]
+
     def _aggregate(self, how: str, by: list[str], inner: str, at: float) -> list[dict[str, Any]]:
         groups: dict[_Labels, list[float]] = defaultdict(list)
         for element in self.evaluate(inner, at):
@@ -240,10 +254,9 @@ class _Transport(BaseAdapter):
         self, request: requests.PreparedRequest, **_: object
     ) -> requests.Response:
         fake = self._prometheus
-        parameters = parse_qs(urlsplit(str(request.url)).query)
-        promql = parameters["query"][0]
-        at = float(parameters["time"][0]) if "time" in parameters else fake.now()
-        fake.queries.append(promql)
+        parsed = urlsplit(str(request.url))
+        given = {name: values[0] for name, values in parse_qs(parsed.query).items()}
+        fake.queries.append(given["query"])
         fake.headers = dict(request.headers)
         if fake.hangs:
             raise requests.ReadTimeout("no answer", request=request)
@@ -251,19 +264,28 @@ class _Transport(BaseAdapter):
             raise requests.ConnectionError("connection refused", request=request)
         status, body = fake.status, {"status": "error", "error": "told to refuse"}
         if status == 200:
-            status, body = self._answer(promql, at)
+            status, body = self._answer(given, of_range=parsed.path.endswith("/query_range"))
         answer = requests.Response()
         answer.status_code = status
         answer._content = json.dumps(body).encode()
         answer.url, answer.request = str(request.url), request
         return answer
 
-    def _answer(self, promql: str, at: float) -> tuple[int, dict[str, Any]]:
+    def _answer(self, given: dict[str, str], *, of_range: bool) -> tuple[int, dict[str, Any]]:
+        fake, promql = self._prometheus, given["query"]
         try:
-            result = self._prometheus.evaluate(promql, at)
+            if of_range:
+                fake.range_queries += 1
+                if fake.refuses_ranges:
+                    return 422, {"status": "error", "error": "no range queries here"}
+                span = float(given["start"]), float(given["end"]), float(given["step"])
+                data = {"resultType": "matrix", "result": fake.evaluate_range(promql, *span)}
+            else:
+                at = float(given["time"]) if "time" in given else fake.now()
+                result = fake.evaluate(promql, at)
+                data = {"resultType": "vector", "result": result}
         except ValueError as error:
             return 400, {"status": "error", "errorType": "bad_data", "error": str(error)}
-        data = {"resultType": "vector", "result": result}
         return 200, {"status": "success", "data": data, "warnings": self._prometheus.warnings}
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ import pytest
 from sluice.evidence.bank import Increment
 from sluice.metrics.client import PrometheusClient
 from sluice.metrics.dialects import IstioDialect, Labels, Outcome, Target
+from sluice.metrics.history import read_history
 from sluice.metrics.observe import Observer, Pair
 from sluice.testing.prometheus import FakePrometheus
 
@@ -173,3 +174,14 @@ def test_milliseconds_become_seconds_and_only_judged_requests_are_timed(mesh: Me
     assert increment is not None
     above = dict(zip(mesh.observer.edges, increment.above_c, strict=True))
     assert (above[0.005], above[0.025], above[0.1], above[1.0], above[60.0]) == (10, 4, 4, 0, 0)
+
+
+def test_the_past_is_read_in_this_dialect_too(mesh: Mesh) -> None:
+    mesh.passed("main", 8, grpc="0")
+    mesh.passed("main", 2, grpc="14")
+    mesh.passed("main", 5, "0", flags="DC")
+    mesh.tick()
+    main = Target("prod", "iris", "main")
+    client = PrometheusClient(mesh.prometheus.url, adapter=mesh.prometheus.adapter())
+    past = read_history(client, IstioDialect(), [main], mesh.now, 10.0)
+    assert past[main][-1].tolist() == [10, 2]
