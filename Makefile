@@ -45,6 +45,7 @@ crds: setup ## Generate manifests/crds from the typed resources
 	$(BIN)/python -m sluice.api.crds manifests/crds
 	cp manifests/crds/* charts/sluice/files/crds/
 	cp manifests/rbac/* charts/sluice/files/rbac/
+	cp manifests/rbac/controller*.yaml controller/sluice/doctor/rbac/
 
 test: lint test-unit parts test-api test-models test-sandbox ## All tiers
 

@@ -1,8 +1,8 @@
 """A real etcd and kube-apiserver for the tests of this folder, on ephemeral loopback ports.
 
 `cluster` is shared by the whole run: make your objects in the `namespace` fixture's namespace.
-`own_cluster` is one test's own, to be stopped and restarted at will. No controllers run: a
-Deployment makes no Pods, and a deleted Namespace never goes.
+`module_cluster` is one file's own, `own_cluster` one test's, to be stopped and restarted at will.
+No controllers run: a Deployment makes no Pods, and a deleted Namespace never goes.
 """
 
 from __future__ import annotations
@@ -135,6 +135,12 @@ def _running(directory: Path) -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The run's API server."""
+    yield from _running(tmp_path_factory.mktemp("cluster"))
+
+
+@pytest.fixture(scope="module")
+def module_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """An API server for the tests of one file, for what would be in others' way."""
     yield from _running(tmp_path_factory.mktemp("cluster"))
 
 

@@ -20,7 +20,8 @@ def run(
         str, typer.Option(envvar="SLUICE_PROMETHEUS_URL", help="Base URL of Prometheus.")
     ] = "http://prometheus.monitoring:9090",
     dialect: Annotated[
-        str, typer.Option(envvar="SLUICE_DIALECT", help="Where metrics come from: seldon, envoy.")
+        str,
+        typer.Option(envvar="SLUICE_DIALECT", help="Whose metrics: seldon, istio or envoy."),
     ] = "seldon",
     prometheus_token_file: Annotated[
         str | None, typer.Option(help="File with a bearer token; read again when it changes.")
@@ -73,7 +74,7 @@ def run(
         dialect=dialect,
         token_file=prometheus_token_file,
         ca_file=prometheus_ca_file,
-        headers=headers_of(prometheus_header or []),
+        headers=parse_headers(prometheus_header or []),
         timeout=prometheus_timeout,
         namespace_label=namespace_label,
         pod_label=pod_label,
@@ -95,8 +96,8 @@ def run(
     raise typer.Exit(run_controller(settings, kubeconfig=kubeconfig, context=context))
 
 
-def headers_of(given: list[str]) -> dict[str, str]:
-    """Headers of options NAME=VALUE. Raises UsageError, without showing what was given."""
+def parse_headers(given: list[str]) -> dict[str, str]:
+    """From NAME=VALUE to headers. Raises UsageError, without showing what was given."""
     headers = {}
     for text in given:
         name, separator, value = text.partition("=")

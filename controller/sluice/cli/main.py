@@ -8,7 +8,7 @@ import click
 import typer
 
 from sluice._version import __version__
-from sluice.cli import commands, controller, lint, replay, rollouts, sandbox, simulate
+from sluice.cli import commands, controller, doctor, lint, replay, rollouts, sandbox, simulate
 from sluice.errors import SluiceError
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.command("controller")(controller.run)
 app.command("simulate")(simulate.simulate)
 app.command("lint")(lint.lint)
 app.command("replay")(replay.replay)
+app.command("doctor")(doctor.doctor)
 app.command("demo")(sandbox.demo)
 app.add_typer(sandbox.app, name="sandbox")
 

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sluice.api.builtin import BALANCED, BUILTIN_POLICY_NAME
 from sluice.api.policy import CanaryPolicySpec
-from sluice.cli.controller import headers_of
+from sluice.cli.controller import parse_headers
 from sluice.cli.options import Output, OutputOption
 from sluice.cli.output import plain_table, print_data
 from sluice.clock import SystemClock
@@ -109,7 +109,7 @@ def replay(
             access = Access(
                 token_file=prometheus_token_file,
                 ca_file=prometheus_ca_file,
-                headers=headers_of(prometheus_header or []),
+                headers=parse_headers(prometheus_header or []),
             )
             limits = Timeouts(connect=min(3.0, prometheus_timeout), read=prometheus_timeout)
             client = PrometheusClient(str(prometheus), access=access, timeouts=limits)

@@ -121,8 +121,8 @@ class PrometheusClient:
         """Give the connections back."""
         self._session.close()
 
-    def query(self, promql: str, at: float) -> list[Series]:
-        """The instant vector of `promql` at Unix time `at` (seconds).
+    def query(self, promql: str, at: float | None) -> list[Series]:
+        """The instant vector of `promql` at Unix time `at` (seconds; None: Prometheus' own now).
 
         Raises MetricsUnavailableError (unreachable, timed out, 429, 5xx) or QueryError.
         """
@@ -131,7 +131,7 @@ class PrometheusClient:
             for element in self.vector(promql, at)
         ]
 
-    def vector(self, promql: str, at: float) -> list[dict[str, Any]]:
+    def vector(self, promql: str, at: float | None) -> list[dict[str, Any]]:
         """As `query`, but elements as Prometheus sends them; for answers of many thousand."""
         return self._timed(lambda: self._ask(promql, at))
 
@@ -157,9 +157,11 @@ class PrometheusClient:
             if self._observe is not None:
                 self._observe(self._timer() - started, kind)
 
-    def _ask(self, promql: str, at: float) -> list[dict[str, Any]]:
+    def _ask(self, promql: str, at: float | None) -> list[dict[str, Any]]:
         self._warnings = ()
-        parameters = {"time": f"{at:.3f}", "timeout": self._limit}
+        parameters = {"timeout": self._limit}
+        if at is not None:
+            parameters["time"] = f"{at:.3f}"
         try:
             result = self._connect.custom_query(promql, params=parameters, timeout=self._limits)
         except requests.RequestException as error:

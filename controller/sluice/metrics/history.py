@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sluice.metrics.dialects import Dialect, Outcome, Target, outcome_of
+from sluice.metrics.dialects import Dialect, Outcome, Target, codes_of
 from sluice.metrics.source import FIRST_BIN, Floats
 
 SECONDS = 3600.0
@@ -40,17 +40,17 @@ def read_history(
     moments = int(seconds / step) + 1
     start = end - (moments - 1) * step
     pods: dict[tuple[Target, str], tuple[Floats, np.ndarray[Any, np.dtype[np.bool_]]]] = {}
-    wanted = set(targets)
+    find = dialect.finder(targets)
     for element in client.matrix(dialect.counts(targets), start, end, step):
         labels = element["metric"]
-        target = dialect.target(labels)
-        if target is None or target not in wanted:
+        target = find(labels)
+        if target is None:
             continue
         key = (target, labels.get(dialect.pod_label, ""))
         if key not in pods:
             pods[key] = np.zeros((moments, FIRST_BIN)), np.zeros(moments, dtype=np.bool_)
         counted, seen = pods[key]
-        outcome = outcome_of(labels.get(dialect.code_label, ""))
+        outcome = dialect.outcome(codes_of(dialect, labels))
         for time, text in element["values"]:
             at, value = round((float(time) - start) / step), float(text)
             if 0 <= at < moments and math.isfinite(value):

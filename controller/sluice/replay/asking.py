@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from sluice.api.base import parse_duration
 from sluice.api.times import to_wire
 from sluice.errors import UsageError
-from sluice.metrics.dialects import MOST_NAMES, Labels, Target, dialect_named
+from sluice.metrics.dialects import dialect_named
+from sluice.metrics.queries import MOST_NAMES, Labels, Target
 from sluice.replay.reading import Found, RangeClient, Span, find, found_of, read
 from sluice.replay.recording import LEAD, Recording
 from sluice.replay.times import moment
@@ -36,6 +37,14 @@ class Question:
     def paired(self) -> bool:
         """Two sides are named, so there is something to judge."""
         return self.stable is not None and self.candidate is not None
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Both sides, where everything about them is said; else ()."""
+        if None in (self.namespace, self.deployment, self.stable, self.candidate):
+            return ()
+        place = self.namespace or "", self.deployment or ""
+        return Target(*place, self.stable or ""), Target(*place, self.candidate or "")
 
     def wants(self, target: Target) -> bool:
         """The predictor is of the namespace and the deployment that were asked for."""
@@ -145,7 +154,7 @@ def from_prometheus(
     # On round moments, the same question has the same answer, and a cache in between can help.
     span = Span(round((start // step) * step, 3), round((end // step) * step, 3), step)
     span.check()
-    found = find(client, dialect, span, question.namespace, question.deployment)
+    found = find(client, dialect, span, question.namespace, question.deployment, question.targets)
     found = [f for f in found if question.wants(f.target)]
     if not found:
         raise UsageError(

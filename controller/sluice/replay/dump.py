@@ -38,7 +38,7 @@ class _Head(Model):
     format: Literal["sluice-recording"]
     version: int
     sluice: str = ""
-    dialect: Literal["seldon", "envoy"]
+    dialect: Literal["seldon", "istio", "envoy"]
     namespace_label: str
     pod_label: str
     start: float = Field(ge=0, le=1e11)

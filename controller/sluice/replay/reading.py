@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from sluice.errors import MetricsError, QueryError, UsageError
-from sluice.metrics.dialects import Dialect, Labels, Target, dialect_named
+from sluice.metrics.dialects import Dialect, dialect_named
+from sluice.metrics.queries import Finder, Labels, Target
 from sluice.replay.recording import LEAD, Family, Recording, Series, queries_of
 
 MOST_MOMENTS = 400_000
@@ -74,12 +75,24 @@ def find(
     span: Span,
     namespace: str | None = None,
     deployment: str | None = None,
+    named: Collection[Target] = (),
 ) -> list[Found]:
-    """The predictors that Prometheus has of that time. A coarse look: requests are about right."""
+    """The predictors that Prometheus has of that time; with `named`, which of these.
+
+    A coarse look: requests are about right. Raises UsageError where they must be named.
+    """
     step = max(span.step, round((span.end - span.start) / _COARSE, 3))
-    promql = dialect.everything(namespace, deployment, max(step, 300.0))
+    window = max(step, 300.0)
+    which = dialect.finder(named) if named else dialect.guess
+    promql = dialect.counts(named, window) if named else None
+    promql = promql or dialect.everything(namespace, deployment, window)
+    if promql is None:
+        raise UsageError(
+            f"--dialect {dialect.name} does not tell which predictors there are: name them with "
+            "--namespace, --deployment, --stable and --candidate"
+        )
     elements = client.matrix(promql, round(span.start, 3), round(span.end, 3), step)
-    return found_in(dialect, [(e["metric"], e["values"]) for e in elements])
+    return found_in(which, [(e["metric"], e["values"]) for e in elements])
 
 
 def found_of(recording: Recording) -> list[Found]:
@@ -90,16 +103,16 @@ def found_of(recording: Recording) -> list[Found]:
         rows.append(
             (series.labels, [(recording.time(i), series.values[i]) for i in where.tolist()])
         )
-    return found_in(recording.dialect, rows)
+    return found_in(recording.dialect.finder(recording.targets), rows)
 
 
-def found_in(dialect: Dialect, rows: Iterable[tuple[Any, Sequence[Any]]]) -> list[Found]:
+def found_in(which: Finder, rows: Iterable[tuple[Any, Sequence[Any]]]) -> list[Found]:
     """Requests and times by predictor, of counters over time."""
     totals: dict[Target, list[tuple[float, float, float]]] = {}
     rows = [(labels, values) for labels, values in rows if len(values)]
     begins = min((float(values[0][0]) for _, values in rows), default=0.0)
     for labels, values in rows:
-        target = dialect.target(labels)
+        target = which(labels)
         if target is None:
             continue
         times = np.array([float(time) for time, _ in values])

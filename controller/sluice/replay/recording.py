@@ -156,8 +156,8 @@ class Recording:
         return max((int(found[-1]) for found in seen if len(found)), default=None)
 
     def _pods_of(self, target: Target) -> list[Series]:
-        dialect = self.dialect
-        return [s for s in self.series(Family.SCRAPES) if dialect.target(s.labels) == target]
+        find = self.dialect.finder([target])
+        return [s for s in self.series(Family.SCRAPES) if find(s.labels) == target]
 
 
 class Answers:

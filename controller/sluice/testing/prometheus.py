@@ -28,7 +28,7 @@ MOST_POINTS = 11_000
 _Labels = tuple[tuple[str, str], ...]
 _Pick = Callable[[_Labels, float], tuple[float, float] | None]
 
-_AGGREGATION = re.compile(r"(sum|max)(?: by \(([^)]*)\))? ?\((.*)\)")
+_AGGREGATION = re.compile(r"(sum|max|count)(?: by \(([^)]*)\))? ?\((.*)\)")
 _LAST = re.compile(r"last_over_time\((.*)\[(\d+)s\]\)")
 _SELECTOR = re.compile(r"(\w+)(?:\{(.*)\})?")
 _MATCHER = re.compile(r'(\w+)(=~|!~|!=|=)"((?:[^"\\]|\\.)*)"')
@@ -117,6 +117,15 @@ class FakePrometheus:
         self._catch_up()
         self._counters.pop(pod, None)
 
+    def now(self) -> float:
+        """Its own clock: the one it was given, else the time of the newest scrape."""
+        if self._clock is not None:
+            return self._clock.now()
+        return max(
+            (samples[-1][0] for found in self._samples.values() for samples in found.values()),
+            default=0.0,
+        )
+
     def scrape(self, at: float, pods: Iterable[str] | None = None) -> None:
         """Store what the pods (default: all) show at Unix time `at`."""
         chosen = None if pods is None else set(pods)
@@ -125,7 +134,7 @@ class FakePrometheus:
             if chosen is not None and pod not in chosen:
                 continue
             reached = pod not in self.unreachable
-            shown["up", (("pod", pod),)] = float(reached)
+            shown["up", self._target_labels(pod)] = float(reached)
             if reached:
                 shown.update(counters)
         for (metric, labels), value in shown.items():
@@ -135,6 +144,12 @@ class FakePrometheus:
                 gone = (metric, labels) not in shown
                 if gone and (chosen is None or dict(labels)["pod"] in chosen):
                     samples.append((at, None))
+
+    def _target_labels(self, pod: str) -> _Labels:
+        """Those of `up`: the pod, and its namespace where one of its counters has it."""
+        spaces = {dict(labels).get("namespace", "") for _, labels in self._counters[pod]}
+        named = [("namespace", space) for space in sorted(spaces) if space][:1]
+        return (*named, ("pod", pod))
 
     def lose_data(self) -> None:
         """Forget all samples, as after a restart on an empty disk."""
@@ -154,6 +169,8 @@ class FakePrometheus:
         self._catch_up()
         if promql in self.answers:
             return self.answers[promql]
+        if promql == "vector(time())":
+            return [_element({}, at, at)]
         if promql.startswith("count(") and promql.endswith(")"):
             inner = self.evaluate(promql[len("count(") : -1], at)
             return [_element({}, at, float(len(inner)))] if inner else []
@@ -185,8 +202,8 @@ class FakePrometheus:
             labels = element["metric"]
             key = tuple((name, labels[name]) for name in sorted(by) if labels.get(name))
             groups[key].append(float(element["value"][1]))
-        combine = sum if how == "sum" else max
-        return [_element(dict(key), at, combine(found)) for key, found in groups.items()]
+        combine: dict[str, Callable[[list[float]], float]] = {"sum": sum, "max": max, "count": len}
+        return [_element(dict(key), at, combine[how](found)) for key, found in groups.items()]
 
     def _select(
         self, selector: str, at: float, window: float | None, *, times: bool = False
@@ -269,7 +286,8 @@ class _Transport(BaseAdapter):
                 span = float(given["start"]), float(given["end"]), float(given["step"])
                 data = {"resultType": "matrix", "result": fake.evaluate_range(promql, *span)}
             else:
-                result = fake.evaluate(promql, float(given["time"]))
+                at = float(given["time"]) if "time" in given else fake.now()
+                result = fake.evaluate(promql, at)
                 data = {"resultType": "vector", "result": result}
         except ValueError as error:
             return 400, {"status": "error", "errorType": "bad_data", "error": str(error)}

@@ -213,7 +213,8 @@ def test_what_cannot_be_is_refused(args: tuple[str, ...], said: str) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (("--dialect", "istio"), "expected a metrics dialect of seldon, envoy"),
+        (("--dialect", "linkerd"), "expected a metrics dialect of seldon, istio, envoy"),
+        (("--dialect", "istio"), "does not tell which predictors there are: name them"),
         (("--step", "1ms"), "expected at least 100ms"),
         (("-n", "stage"), "no request to any predictor in namespace stage"),
         (("--start", "2026-03-01T11:00:00Z"), "s apart"),

@@ -66,7 +66,7 @@ def series_with(**changes: object) -> Callable[[list[dict[str, Any]]], None]:
     [
         (head_with(format="else"), "expected a recording written by `sluice replay --dump`"),
         (head_with(version=9), "version 9, this sluice .* reads version 1"),
-        (head_with(dialect="istio"), "line 1: dialect"),
+        (head_with(dialect="linkerd"), "line 1: dialect"),
         (head_with(step=0), "line 1: step"),
         (head_with(moments=10**9), "line 1: moments"),
         (head_with(moments=10), "line 2: values up to moment .*, but the head says there are 10"),
