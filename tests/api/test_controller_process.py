@@ -294,23 +294,21 @@ def test_a_missing_policy_stalls_until_it_is_applied(running: Controllers) -> No
     until(lambda: running.condition("iris", "Stalled").get("status") == "False", "the stall's end")
 
 
-def test_what_only_seldon_would_choke_on_stalls_with_a_sentence(running: Controllers) -> None:
-    body = rollout("iris")
-    predictor = body["spec"]["template"]["spec"]["predictors"][0]
-    predictor["annotations"] = {"seldon.io/svc-name": "one-for-all"}
-    running.client.create(MODEL_ROLLOUTS, body, running.namespace)
-    stalled = until(
-        lambda: (c := running.condition("iris", "Stalled")).get("status") == "True" and c, "a stall"
-    )
-    assert stalled["reason"] == "FixedServiceName"
-    assert "seldon.io/svc-name" in stalled["message"]
-    assert running.seldon_deployment("iris") is None
-    path = "/spec/template/spec/predictors/0/annotations"
-    running.client.json_patch(
-        MODEL_ROLLOUTS, "iris", running.namespace, [{"op": "remove", "path": path}]
-    )
+def test_what_no_schema_can_see_stalls_with_a_sentence(running: Controllers) -> None:
+    """Two rollouts of one SeldonDeployment: each is right by itself."""
+    running.apply("first", seldonDeploymentName="iris")
     running.await_created("iris")
-    until(lambda: running.condition("iris", "Stalled").get("status") == "False", "the stall's end")
+    running.apply("second", seldonDeploymentName="iris")
+    stalled = until(
+        lambda: (c := running.condition("second", "Stalled")).get("status") == "True" and c,
+        "a stall",
+    )
+    assert stalled["reason"] == "AlreadyClaimed"
+    assert "first" in stalled["message"]
+    running.client.delete(MODEL_ROLLOUTS, "first", running.namespace)
+    until(
+        lambda: running.condition("second", "Stalled").get("status") == "False", "the stall's end"
+    )
 
 
 def test_other_peoples_edits_at_the_same_time_are_not_lost(running: Controllers) -> None:
