@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sluice.errors import AlreadyExistsError, NotFoundError
 from sluice.kube.resources import (
     CLUSTER_CANARY_POLICIES,
+    CLUSTER_ROLES,
     DEPLOYMENTS,
     EVENTS,
     LEASES,
@@ -34,8 +35,9 @@ from sluice.sandbox.up import CRDS, SYSTEM_NAMESPACE, shipped_manifests
 if TYPE_CHECKING:
     from tests.api.conftest import Cluster
 
-SECONDS = 40.0
+SECONDS = 120.0  # how long to wait before giving up; nothing is judged by it
 LEASE = "sluice-controller"
+ACCOUNT = f"system:serviceaccount:{SYSTEM_NAMESPACE}:sluice-controller"
 
 
 def until(truth: Callable[[], Any], what: str) -> Any:
@@ -206,6 +208,9 @@ def shipped(cluster: Cluster) -> Path:
     ):
         objects.apply(cluster.client, obj)
     objects.await_established(cluster.client, [crd["metadata"]["name"] for crd in crds])
+    for role in ("sluice-controller", "sluice-controller-routes"):
+        rules = cluster.client.get(CLUSTER_ROLES, role)["rules"]
+        objects.await_allowed(cluster.client, ACCOUNT, rules)
     for kind in (MODEL_ROLLOUTS, CLUSTER_CANARY_POLICIES, SELDON_DEPLOYMENTS, VIRTUAL_SERVICES):
         until(partial(cluster.client.serves, kind), f"serving {kind.kind}")
     answer = cluster.client.request(
@@ -406,9 +411,9 @@ def test_sigterm_hands_the_lease_over(controllers: Controllers) -> None:
 
 
 def test_after_a_sigkill_the_other_takes_over_and_goes_on(controllers: Controllers) -> None:
-    controllers.start("a", lease_seconds=3.0)
+    controllers.start("a", lease_seconds=6.0)
     controllers.await_leader("a")
-    controllers.start("b", lease_seconds=3.0)
+    controllers.start("b", lease_seconds=6.0)
     controllers.apply("iris")
     controllers.await_serving("iris")
     before = controllers.await_created("iris")

@@ -77,6 +77,12 @@ def sandbox_status(name: Name = "default", output: OutputOption = Output.TABLE) 
     if not rows:
         raise SandboxError(f"sandbox {name} is not up; bring it up with `{_command('up', name)}`")
     sys.stdout.write(plain_table(["PROCESS", "PID", "STATE", "LOG"], rows) + "\n")
+    if described["crashed"]:
+        raise SandboxError(
+            f"sandbox {name} has crashed: the process that owned it (pid {described['owner']}) is "
+            f"gone. Begin anew with `{_command('up', name)}`, or clear it away with "
+            f"`{_command('down', name)}`"
+        )
     _announce(described.get("access") or {})
 
 

@@ -12,10 +12,11 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from sluice.cli import commands, main, rollouts
+from sluice.cli import commands, main, rollouts, sandbox
 from sluice.errors import UsageError
 from sluice.kube.resources import MODEL_ROLLOUTS
 from sluice.loops.health import HealthServer
+from sluice.sandbox import owner
 from sluice.testing.kube import FakeKube
 
 CANDIDATE = {"revision": "bbbb", "predictor": "vbbbb", "images": ["repo/iris:2"]}
@@ -254,3 +255,26 @@ def test_a_port_in_use_is_an_error_that_names_it() -> None:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(UsageError, match=f"--http-address {address}: cannot listen there"):
             HealthServer(address, CollectorRegistry(), str, str)
+
+
+def test_a_crashed_sandbox_is_an_error_that_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    part = {"name": "etcd", "pid": 7, "alive": False, "log": "etcd.log"}
+    crashed = {"up": False, "crashed": True, "owner": 6, "access": {}, "processes": [part]}
+    monkeypatch.setattr(owner, "describe", lambda layout: crashed)
+    assert run(monkeypatch, "sandbox", "status", "--name", "mine") == 1
+    shown = capsys.readouterr()
+    assert "DEAD" in shown.out
+    assert "sluice sandbox up --name mine" in shown.err
+
+
+def test_the_kubeconfigs_line_can_be_pasted_into_a_shell(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox.shutil, "which", lambda name: f"/usr/bin/{name}")
+    sandbox._announce({"kubeconfig": "/my models/.sandbox/default/kubeconfig"})
+    assert capsys.readouterr().out == (
+        "export KUBECONFIG='/my models/.sandbox/default/kubeconfig'\n"
+    )
