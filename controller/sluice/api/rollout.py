@@ -138,7 +138,7 @@ class RolloutSpec(Model):
     deletion_policy: DeletionPolicy | None = Field(
         default=None,
         description="What becomes of the SeldonDeployment when the ModelRollout is deleted. "
-        "Default: Delete. One that was adopted always stays.",
+        "Default: Delete. One that was adopted, or orphaned once, always stays.",
     )
 
     @model_validator(mode="after")

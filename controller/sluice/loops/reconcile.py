@@ -170,9 +170,12 @@ class Reconciler:
         try:
             rollout = parse_rollout(obj)
             self._refuse_second_claim(obj, rollout)
+            world = self._reader.read(namespace, rollout.deployment_name)
+            if world.owned and rollout.spec.deletion_policy is DeletionPolicy.ORPHAN:
+                # Whatever else is wrong with the rollout: deleting it must not take the model away.
+                self._writer.disown(namespace, rollout.deployment_name, rollout.uid)
             policy, policy_name = self._policies.of(rollout)
             desired = desired_of(rollout)
-            world = self._reader.read(namespace, rollout.deployment_name)
             inputs = self._inputs(rollout, policy, policy_name, desired, world)
             return self._act(obj, inputs, decide(inputs))
         except SpecError as error:
