@@ -25,6 +25,7 @@ from sluice.kube.resources import (
     ROLES,
     SERVICE_ACCOUNTS,
 )
+from sluice.sandbox import objects
 from sluice.sandbox.control_plane import ControlPlane
 from sluice.sandbox.processes import Supervisor
 
@@ -80,6 +81,7 @@ class Cluster:
         roles that are there already (a cluster role is bound cluster-wide).
         """
         name = f"user-{secrets.token_hex(4)}"
+        user = f"system:serviceaccount:{namespace}:{name}"
         self.client.create(SERVICE_ACCOUNTS, {"metadata": {"name": name}}, namespace)
         subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
         if rules is not None:
@@ -103,6 +105,11 @@ class Cluster:
                     },
                 }
                 self.client.create(binding, bound, namespace)
+                where = namespace if kind == "Role" else ""
+                in_force = self.client.get(
+                    ROLES if kind == "Role" else CLUSTER_ROLES, role, where or None
+                )["rules"]
+                objects.await_allowed(self.client, user, in_force or (), namespace=where)
         answer = self.client.request(
             "create",
             f"{SERVICE_ACCOUNTS.path(name, namespace)}/token",

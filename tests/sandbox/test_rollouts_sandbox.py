@@ -34,8 +34,7 @@ def test_a_model_with_errors_is_rolled_back_and_only_its_own_requests_fail(start
     rollout.create()
     stable = rollout.status().stable
     rollout.change("faulty")
-    candidate = rollout.until_judged().candidate
-    assert candidate is not None
+    candidate = rollout.until_candidate()
     status = rollout.until_ended("RolledBack")
     assert (status.phase, status.history[0].reason) == (Phase.ROLLED_BACK, "HarmDetected")
     assert [c.name for c in status.history[0].checks if c.verdict is Verdict.HARM] == ["errors"]

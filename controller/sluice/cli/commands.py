@@ -11,7 +11,7 @@ import typer
 
 from sluice.api.rollout import COMMAND_ANNOTATION
 from sluice.api.status import RolloutStatus
-from sluice.cli.options import Context, Kubeconfig, Namespace, connect
+from sluice.cli.options import Context, Kubeconfig, Namespace, connect, get_rollout
 from sluice.engine.commands import Command, Request, refusal_in_phase
 from sluice.errors import NotAllowedError, WaitTimeoutError
 from sluice.kube.client import Client
@@ -92,7 +92,7 @@ def _send(
     kubeconfig: str | None,
 ) -> None:
     client, namespace = connect(kubeconfig, context, namespace)
-    obj = client.get(MODEL_ROLLOUTS, name, namespace)
+    obj = get_rollout(client, name, namespace)
     status = RolloutStatus.model_validate(obj.get("status") or {})
     refusal = refusal_in_phase(
         status.phase,
@@ -117,7 +117,7 @@ def _await_answer(
 ) -> dict[str, Any]:
     deadline = time.monotonic() + timeout
     while True:
-        obj = client.get(MODEL_ROLLOUTS, name, namespace)
+        obj = get_rollout(client, name, namespace)
         answer: dict[str, Any] = (obj.get("status") or {}).get("lastCommand") or {}
         if answer.get("id") == request.id:
             return answer

@@ -56,19 +56,35 @@ def run(
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Run the controller until SIGTERM; several may run, one leads."""
-    from sluice.loops import logs
+    from sluice.loops import health, logs
     from sluice.loops.controller import run_controller
     from sluice.loops.settings import ControllerSettings, PrometheusSettings
 
+    if log_format not in ("json", "text"):
+        raise UsageError(f"--log-format {log_format}: expected json or text")
+    if not prometheus_url.startswith(("http://", "https://")):
+        raise UsageError(
+            f"--prometheus-url {prometheus_url}: expected a URL such as http://prometheus:9090"
+        )
+    for option, value in (
+        ("--pulse", pulse),
+        ("--prometheus-timeout", prometheus_timeout),
+        ("--status-interval", status_interval),
+    ):
+        if value <= 0:
+            raise UsageError(f"{option} {value:g}: expected more than 0 seconds")
+    if lease_seconds < 1:
+        raise UsageError(
+            f"--lease-seconds {lease_seconds:g}: expected at least 1, since it has to be renewed "
+            "in time"
+        )
+    health.host_and_port(http_address)
     try:
         logs.configure(json=log_format == "json", level=log_level)
     except KeyError:
         raise UsageError(
             f"--log-level {log_level}: expected debug, info, warning or error"
         ) from None
-    for option, value in (("--pulse", pulse), ("--prometheus-timeout", prometheus_timeout)):
-        if value <= 0:
-            raise UsageError(f"{option} {value:g}: expected more than 0 seconds")
     prometheus = PrometheusSettings(
         url=prometheus_url,
         dialect=dialect,

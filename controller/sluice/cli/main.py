@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import click
 import typer
 
 from sluice._version import __version__
@@ -48,7 +47,7 @@ def main() -> None:
     except SluiceError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("interrupted\n")
         sys.exit(130)
     except BrokenPipeError:

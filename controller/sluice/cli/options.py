@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from sluice.errors import NotFoundError
 from sluice.kube.client import Client
+from sluice.kube.resources import MODEL_ROLLOUTS
 
 Namespace = Annotated[
     str | None,
@@ -36,3 +38,18 @@ def connect(
     """A client, and the namespace to work in."""
     client = Client.connect(kubeconfig=kubeconfig, context=context, user_agent="sluice-cli")
     return client, namespace or client.namespace
+
+
+def get_rollout(client: Client, name: str, namespace: str) -> dict[str, Any]:
+    """The ModelRollout. Raises NotFoundError with where else to look."""
+    try:
+        return client.get(MODEL_ROLLOUTS, name, namespace)
+    except NotFoundError as error:
+        if error.reason != "NotFound":  # the server does not know the kind: its words say so
+            raise
+        raise NotFoundError(
+            f"there is no ModelRollout {name!r} in namespace {namespace}; `sluice list -A` shows "
+            "those of all namespaces",
+            status=error.status,
+            reason=error.reason,
+        ) from error

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import sys
 import threading
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 from rich.live import Live
 
 from sluice.api.status import Phase, RolloutStatus
-from sluice.cli.options import Context, Kubeconfig, Namespace, Output, OutputOption, connect
+from sluice.cli.options import (
+    Context,
+    Kubeconfig,
+    Namespace,
+    Output,
+    OutputOption,
+    connect,
+    get_rollout,
+)
 from sluice.cli.output import console, plain_table, print_data
-from sluice.cli.view import details, list_row
+from sluice.cli.view import details, list_row, news
 from sluice.errors import ApiUnavailableError, GoneError, NotFoundError, WaitTimeoutError
 from sluice.kube.client import Client
 from sluice.kube.resources import MODEL_ROLLOUTS
@@ -63,7 +72,7 @@ def status(
 ) -> None:
     """Show one rollout: phase, traffic, every check with its numbers and its reason."""
     client, namespace = connect(kubeconfig, context, namespace)
-    obj = client.get(MODEL_ROLLOUTS, name, namespace)
+    obj = get_rollout(client, name, namespace)
     if not watch:
         if output is Output.TABLE:
             console().print(details(obj))
@@ -97,8 +106,27 @@ def _follow(
     if output is not Output.TABLE:
         print_data(obj, output)
         return _until_ended(client, obj, late, lambda o: print_data(o, output))
+    if not sys.stdout.isatty():
+        return _until_ended(client, obj, late, _Lines(obj))
     with Live(details(obj), console=console(), refresh_per_second=4) as live:
         return _until_ended(client, obj, late, lambda o: live.update(details(o)))
+
+
+class _Lines:
+    """For logs and pipes: one line for each change of what one would act on, then the whole."""
+
+    def __init__(self, obj: dict[str, Any]) -> None:
+        self._last = ""
+        self(obj)
+
+    def __call__(self, obj: dict[str, Any]) -> None:
+        line = news(obj)
+        if line != self._last:
+            self._last = line
+            sys.stdout.write(f"{datetime.now(UTC):%H:%M:%S}Z  {line}\n")
+            sys.stdout.flush()
+        if ended(obj):
+            console().print(details(obj))
 
 
 def _until_ended(
@@ -128,6 +156,6 @@ def _until_ended(
                     break
         except (GoneError, ApiUnavailableError):
             late.wait(_RETRY_SECONDS)
-            obj = client.get(MODEL_ROLLOUTS, name, namespace)
+            obj = get_rollout(client, name, namespace)
             show(obj)
     return obj

@@ -27,11 +27,34 @@ def age(stamp: str | None, now: float | None = None) -> str:
     return format_duration(seconds - seconds % 3600)
 
 
+def stall(status: RolloutStatus) -> str:
+    """Why the resource cannot be worked on; "" when it can. A rollback is told by its phase."""
+    condition = status.condition("Stalled")
+    if condition is None or condition.status != "True" or status.pause is not None:
+        return ""
+    return "" if condition.reason == status.phase.value else condition.reason
+
+
+def phase_in_words(status: RolloutStatus) -> str:
+    """The phase, and beside it what keeps the rollout from going on."""
+    aside = stall(status) or ("paused" if status.pause else "")
+    return f"{status.phase.value} ({aside})" if aside else status.phase.value
+
+
+def news(obj: dict[str, Any]) -> str:
+    """The state in one line, for logs: the same line as long as nothing has happened."""
+    status = RolloutStatus.model_validate(obj.get("status") or {})
+    parts = [f"{obj['metadata']['namespace']}/{obj['metadata']['name']}", phase_in_words(status)]
+    if status.step:
+        parts.append(f"step {status.step.index + 1}/{status.step.total} at {status.step.weight}%")
+    parts += [f"{check.name} {check.verdict.value}" for check in status.checks]
+    return "  ".join(parts)
+
+
 def list_row(obj: dict[str, Any], *, with_namespace: bool) -> list[str]:
     """One line of `sluice list`."""
     status = RolloutStatus.model_validate(obj.get("status") or {})
     meta = obj["metadata"]
-    phase = status.phase.value + (" (paused)" if status.pause else "")
     step = f"{status.step.index + 1}/{status.step.total}" if status.step else "-"
     candidate = status.candidate or status.rejected
     weight = "-"
@@ -39,7 +62,7 @@ def list_row(obj: dict[str, Any], *, with_namespace: bool) -> list[str]:
         weight = f"{status.traffic.desired.get(status.candidate.predictor, 0)}%"
     row = [
         meta["name"],
-        phase,
+        phase_in_words(status),
         step,
         weight,
         status.verdict.value if status.verdict else "-",
@@ -57,7 +80,11 @@ def details(obj: dict[str, Any]) -> RenderableType:
     head = borderless("", "")
     head.show_header = False
     head.add_row("Name", f"{meta['namespace']}/{meta['name']}")
-    phase = f"[bold]{status.phase.value}[/] for {age(status.phase_started_at)}"
+    phase = f"[bold]{status.phase.value}[/]"
+    if status.phase_started_at:
+        phase += f" for {age(status.phase_started_at)}"
+    if reason := stall(status):
+        phase += f"  [bold red]stalled: {reason}[/]"
     if status.pause:
         phase += f"  [yellow]paused: {status.pause.message}[/]"
     head.add_row("Phase", phase)

@@ -99,9 +99,14 @@ def refusal_of(draft: Draft, request: Request) -> str:
 def refusal_in_phase(phase: Phase, command: Command, *, paused: bool, spec_paused: bool) -> str:
     """Why a command is not possible in a phase; "" when it is."""
     if command is Command.RETRY:
+        if phase is Phase.ROLLING_BACK:
+            return "the candidate is still being rolled back: retry when that is done"
         return "" if phase is Phase.ROLLED_BACK else f"nothing was rolled back (phase {phase})"
+    if phase is Phase.ROLLED_BACK:
+        return f"no rollout is in progress (phase {phase}): retry tries the candidate again"
     if not phase.active:
-        return f"no rollout is in progress (phase {phase})"
+        hint = ": set spec.paused to hold the next one" if command is Command.PAUSE else ""
+        return f"no rollout is in progress (phase {phase}){hint}"
     if phase is Phase.ROLLING_BACK:
         return "the candidate is already being rolled back"
     if command is Command.RESUME:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sluice.api.status import Phase
-from sluice.kube.resources import MODEL_ROLLOUTS
+from sluice.kube.resources import MODEL_ROLLOUTS, SELDON_DEPLOYMENTS
 
 from .small_loop import SmallLoop
 
@@ -114,3 +114,17 @@ def test_a_pulse_that_breaks_holds_and_says_so() -> None:
         loop.reconciler.reconcile("prod/iris")
     assert loop.weights() == before
     assert "the pulse failed: odd" in loop.status.message
+
+
+def test_orphan_set_later_takes_the_owner_off_and_nothing_else() -> None:
+    loop = SmallLoop().rolling_out()
+    before = loop.client.get(SELDON_DEPLOYMENTS, "iris", "prod")
+    assert len(before["metadata"]["ownerReferences"]) == 1
+    # Also while the rollout cannot be worked on otherwise.
+    spec = {"deletionPolicy": "Orphan", "policyRef": {"name": "gone"}}
+    loop.client.merge_patch(MODEL_ROLLOUTS, "iris", "prod", {"spec": spec})
+    for _ in range(2):
+        loop.reconciler.reconcile("prod/iris")
+    after = loop.client.get(SELDON_DEPLOYMENTS, "iris", "prod")
+    assert not after["metadata"].get("ownerReferences")
+    assert after["spec"] == before["spec"]
