@@ -11,13 +11,12 @@ import typer
 
 from sluice.api.rollout import COMMAND_ANNOTATION
 from sluice.api.status import RolloutStatus
-from sluice.cli.options import Context, Kubeconfig, Namespace, connect
+from sluice.cli.options import Context, Kubeconfig, Name, Namespace, connect, get_rollout
 from sluice.engine.commands import Command, Request, refusal_in_phase
 from sluice.errors import NotAllowedError, WaitTimeoutError
 from sluice.kube.client import Client
 from sluice.kube.resources import MODEL_ROLLOUTS
 
-Name = Annotated[str, typer.Argument(help="The ModelRollout.")]
 Wait = Annotated[
     float, typer.Option("--timeout", help="Seconds to wait for the controller's answer.")
 ]
@@ -92,7 +91,7 @@ def _send(
     kubeconfig: str | None,
 ) -> None:
     client, namespace = connect(kubeconfig, context, namespace)
-    obj = client.get(MODEL_ROLLOUTS, name, namespace)
+    obj = get_rollout(client, name, namespace)
     status = RolloutStatus.model_validate(obj.get("status") or {})
     refusal = refusal_in_phase(
         status.phase,
