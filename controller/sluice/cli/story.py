@@ -11,8 +11,10 @@ from sluice.api.status import RolloutStatus
 def scene(obj: dict[str, Any]) -> str:
     """What is told of a rollout as it stands; equal scenes are told once."""
     status = RolloutStatus.model_validate(obj.get("status") or {})
-    if status.observed_generation is None:
-        return "waiting for the controller"
+    generation = obj["metadata"].get("generation")
+    if status.observed_generation != generation:
+        # What the status says is about the template before: not worth a line.
+        return f"waiting for the controller to see generation {generation}"
     words = [str(status.phase)]
     if status.step is not None and status.phase.judged:
         words.append(f"step {status.step.index + 1}/{status.step.total} at {status.step.weight}%")
@@ -45,6 +47,8 @@ class Story:
         if self._last.get(key) == told:
             return None
         self._last[key] = told
-        message = (obj.get("status") or {}).get("message") or ""
+        status = obj.get("status") or {}
+        seen = status.get("observedGeneration") == meta.get("generation")
+        message = (status.get("message") or "") if seen else ""
         clock = datetime.fromtimestamp(now, UTC).strftime("%H:%M:%SZ")
         return f"{clock} {'/'.join(key)}: {told}" + (f": {message}" if message else "")
