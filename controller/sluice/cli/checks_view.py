@@ -46,18 +46,20 @@ class RateMeter:
 def checks_view(
     status: RolloutStatus, policy: CanaryPolicySpec | None, rate: float | None
 ) -> RenderableType:
-    """All checks, three lines each, for 80 columns and more."""
+    """All checks, four lines each, for 80 columns and more."""
     known: Mapping[str, Check] = {check.name: check for check in policy.checks} if policy else {}
     parts: list[RenderableType] = []
     for check in status.checks:
         spec = known.get(check.name)
-        head = Text(check.name, style="bold")
+        head = Text()
+        head.append(check.name, style="bold")
         head.append("  ")
         head.append(check.verdict.value, style=VERDICT_STYLES.get(check.verdict.value, ""))
         head.append(f"  {values(check, spec)}")
         parts.append(head)
-        parts.append(Padding(Text(_evidence(check, rate)), (0, 0, 0, 2)))
-        parts.append(Padding(Text(check.message or check.reason, style="dim"), (0, 0, 0, 2)))
+        told = Text(check.message or check.reason, style="dim")
+        for line in (Text(_evidence(check)), Text(_requests(check, rate)), told):
+            parts.append(Padding(line, (0, 0, 0, 2), expand=False))
     return Group(*parts)
 
 
@@ -96,18 +98,18 @@ def _threshold(check: CheckStatus, spec: Check | None) -> str:
     return f"fine to {fine * 100:.3g}%, too much from {bad * 100:.3g}%"
 
 
-def _evidence(check: CheckStatus, rate: float | None) -> str:
-    parts = [
-        f"Pass {_gauge(check.evidence, check.needed)}",
-        f"Harm {_gauge(check.harm_evidence, check.harm_needed)}",
-        f"requests {check.candidate_samples:,} / {check.stable_samples:,}",
-    ]
-    if check.verdict is not Verdict.PASS and check.requests_left is not None:
-        left = f"{check.requests_left:,} to go"
-        if rate:
-            left += f", about {span(check.requests_left / rate)} at {rate:.3g}/s"
-        parts.append(left)
-    return "   ".join(parts)
+def _evidence(check: CheckStatus) -> str:
+    for_pass = _gauge(check.evidence, check.needed)
+    return f"for Pass {for_pass}   for Harm {_gauge(check.harm_evidence, check.harm_needed)}"
+
+
+def _requests(check: CheckStatus, rate: float | None) -> str:
+    """The candidate's requests and the stable's; what is missing, and how long that may take."""
+    text = f"requests {check.candidate_samples:,}, stable {check.stable_samples:,}"
+    if check.verdict in (Verdict.PASS, Verdict.HARM) or check.requests_left is None:
+        return text
+    text += f"; {check.requests_left:,} to go"
+    return text + (f", about {span(check.requests_left / rate)} at {rate:.3g}/s" if rate else "")
 
 
 def _gauge(evidence: float | None, needed: float | None) -> str:
