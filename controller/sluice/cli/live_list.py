@@ -6,17 +6,16 @@ import sys
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
-from rich.live import Live
 from rich.text import Text
 
 from sluice.cli.following import Follower, Key
 from sluice.cli.output import VERDICT_STYLES, console
+from sluice.cli.row_screen import RowScreen
 from sluice.cli.view import list_row
 from sluice.clock import Clock, SystemClock
 
 Object = dict[str, Any]
 HEADERS = ["NAME", "PHASE", "STEP", "WEIGHT", "VERDICT", "STABLE", "CANDIDATE", "AGE"]
-_REDRAWS_A_SECOND = 4
 _ROLLING_BACK = ("RollingBack", "RolledBack")
 # Left out one after the other where the terminal is too narrow: what tells least comes first.
 _DISPENSABLE = ("AGE", "STABLE", "CANDIDATE", "NAMESPACE", "STEP")
@@ -85,10 +84,14 @@ def follow_list(follower: Follower, *, with_namespace: bool, clock: Clock | None
     if not sys.stdout.isatty():
         _append(follower, board)
         return
-    live = Live(board, console=console(), refresh_per_second=_REDRAWS_A_SECOND, screen=True)
-    with live:
+    with RowScreen(console(), board, _to_terminal).shown():
         for change in follower.changes():
             board.change(change.key, change.object)
+
+
+def _to_terminal(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def _append(follower: Follower, board: Board) -> None:

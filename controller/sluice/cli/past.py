@@ -77,9 +77,6 @@ def live_at(obj: dict[str, Any], at: float, now: float) -> Live:
     if at > now:
         raise UsageError(f"--at {to_wire(at)} has not come yet")
     status = RolloutStatus.model_validate(obj.get("status") or {})
-    created = from_wire(obj["metadata"].get("creationTimestamp"))
-    if created is not None and at < created:
-        return Live(None, (), None, "the ModelRollout was not there yet")
     entries = numbered(status)
     promoted = [one for one in entries if one.entry.outcome == "Promoted"]
     before = [one for one in promoted if (from_wire(one.entry.ended_at) or now) <= at]
@@ -89,6 +86,10 @@ def live_at(obj: dict[str, Any], at: float, now: float) -> Live:
         entry = last.entry
         why = f"{entry.outcome} (#{last.number}): {entry.reason}: {entry.message}"
         return Live(entry.revision, tuple(entry.images), from_wire(entry.ended_at), why, beside)
+    # Only now: a history restored from a backup is older than its object.
+    created = from_wire(obj["metadata"].get("creationTimestamp"))
+    if created is not None and at < created:
+        return Live(None, (), None, "the ModelRollout was not there yet")
     if not promoted and status.stable is not None:
         how = "it was adopted" if status.adopted else "it was the first"
         since = None if status.adopted else created

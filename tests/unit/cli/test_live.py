@@ -12,6 +12,7 @@ from rich.console import Console
 
 from sluice.cli.following import Follower
 from sluice.cli.live_list import Board, fitting
+from sluice.cli.row_screen import RowScreen
 from sluice.kube.resources import MODEL_ROLLOUTS
 
 from .stage import Play, ScriptedKube, StageClock, rollout
@@ -55,6 +56,30 @@ def test_200_rollouts_fit_the_terminal_and_those_in_progress_come_first() -> Non
     assert lines[1].startswith("m199")
     assert lines[2].startswith("m000")
     assert lines[-1] == f"… {200 - (len(lines) - 2)} more"
+
+
+def test_on_the_screen_only_changed_rows_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    board = Board(with_namespace=False, clock=StageClock())
+    for n in range(15):
+        board.change(("prod", f"m{n:03}"), row_of(f"m{n:03}"))
+    console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True)
+    written: list[str] = []
+    screen = RowScreen(console, board, written.append)
+    screen.draw()
+    screen.draw()
+    assert len(written) == 1, "nothing has changed"
+    board.change(("prod", "m007"), row_of("m007", "Idle") | {"status": {"verdict": "Pass"}})
+    screen.draw()
+    assert len(written) == 2
+    assert written[1].startswith("\x1b[9;1Hm007")
+    assert written[1].count("\x1b[K") == 1
+    console.width = 79
+    screen.draw()
+    assert written[2].count("\x1b[K") == 16, "another size: all of it"
+    for n in range(5):
+        board.change(("prod", f"m{n:03}"), None)
+    screen.draw()
+    assert written[3].endswith("\x1b[16;1H\x1b[K"), "rows that are gone are wiped out"
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])
