@@ -13,6 +13,7 @@ from sluice.cli import (
     controller,
     history,
     lint,
+    rendering,
     rollouts,
     sandbox,
     set_image,
@@ -38,6 +39,8 @@ app.command("status")(rollouts.status)
 app.command("wait")(wait.wait)
 app.command("history")(history.history)
 app.command("set-image")(set_image.set_image)
+app.command("render")(rendering.render)
+app.command("diff")(rendering.diff)
 app.command("promote")(commands.promote)
 app.command("pause")(commands.pause)
 app.command("resume")(commands.resume)

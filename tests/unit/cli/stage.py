@@ -98,6 +98,7 @@ class Play(SmallCluster):
     generation: int = 1
     image: str = "repo/iris:1"
     source: dict[str, str] = field(default_factory=dict)
+    history_limit: int = 10
 
     @classmethod
     def begun(cls, kube: FakeKube, **spec: Any) -> Play:
@@ -110,7 +111,8 @@ class Play(SmallCluster):
 
     def inputs(self) -> Inputs:
         inputs = super().inputs()
-        spec = inputs.rollout.spec.model_copy(update={"source": self.source})
+        changes = {"source": self.source, "revision_history_limit": self.history_limit}
+        spec = inputs.rollout.spec.model_copy(update=changes)
         mine = inputs.rollout.model_copy(update={"generation": self.generation, "spec": spec})
         images = images_of(template(self.image)["spec"]["predictors"][0])
         return replace(inputs, rollout=mine, desired=replace(inputs.desired, images=images))

@@ -50,6 +50,15 @@ def test_a_number_stays_when_older_entries_are_dropped(eventful: Play) -> None:
     assert [one.number for one in numbered(status)] == [2, 3]
 
 
+def test_the_controller_counts_on_when_it_drops_entries(play: Play) -> None:
+    play.history_limit = 1
+    for n in range(2, 5):
+        play.push(f"repo/iris:{n}")
+        play.look()
+        play.harm()
+    assert [entry.number for entry in play.status.history] == [3]
+
+
 def test_entries_without_numbers_are_counted_from_the_oldest_kept(eventful: Play) -> None:
     """As an older controller wrote them, with one of a newer controller on top."""
     bare = [e.model_copy(update={"number": None}) for e in eventful.status.history]
