@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from sluice.api.status import RolloutStatus
+from sluice.api.status import HistoryEntry, RolloutStatus
 from sluice.api.times import from_wire, to_wire
 from sluice.cli.bars import span
 from sluice.cli.checks_view import check_numbers
+from sluice.cli.documents import HistoryDocument, LiveDocument
 from sluice.cli.options import (
     Context,
     Kubeconfig,
@@ -60,12 +61,13 @@ def history(
         _show(_entry_data(one), _entry_lines(one), output)
     else:
         entries = numbered(status)
-        data = {
-            "name": name,
-            "namespace": namespace,
-            "stable": status.stable.revision if status.stable else None,
-            "entries": [_entry_data(one) for one in entries],
-        }
+        document = HistoryDocument(
+            name=name,
+            namespace=namespace,
+            stable=status.stable.revision if status.stable else None,
+            entries=[_with_number(one) for one in entries],
+        )
+        data = document.model_dump(mode="json", by_alias=True)
         if output is Output.TABLE and not entries:
             sys.stderr.write(f"{key} has no ended rollout yet.\n")
             return
@@ -117,7 +119,11 @@ def _source(source: dict[str, str]) -> str:
 
 
 def _entry_data(one: Numbered) -> dict[str, Any]:
-    return {**one.entry.to_dict(), "number": one.number}
+    return _with_number(one).model_dump(mode="json", by_alias=True)
+
+
+def _with_number(one: Numbered) -> HistoryEntry:
+    return one.entry.model_copy(update={"number": one.number})
 
 
 def _entry_lines(one: Numbered) -> list[str]:
@@ -141,14 +147,15 @@ def _entry_lines(one: Numbered) -> list[str]:
 
 
 def _live_data(live: Live, at: float) -> dict[str, Any]:
-    return {
-        "at": to_wire(at),
-        "revision": live.revision,
-        "images": list(live.images),
-        "since": None if live.since is None else to_wire(live.since),
-        "why": live.why,
-        "beside": live.beside or None,
-    }
+    document = LiveDocument(
+        at=to_wire(at),
+        revision=live.revision,
+        images=list(live.images),
+        since=None if live.since is None else to_wire(live.since),
+        why=live.why,
+        beside=live.beside or None,
+    )
+    return document.model_dump(mode="json", by_alias=True)
 
 
 def _live_lines(live: Live, at: float) -> list[str]:

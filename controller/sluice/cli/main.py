@@ -11,6 +11,7 @@ from sluice.cli import (
     commands,
     completion,
     controller,
+    convert,
     history,
     lint,
     rendering,
@@ -41,6 +42,7 @@ app.command("history")(history.history)
 app.command("set-image")(set_image.set_image)
 app.command("render")(rendering.render)
 app.command("diff")(rendering.diff)
+app.command("convert")(convert.convert)
 app.command("promote")(commands.promote)
 app.command("pause")(commands.pause)
 app.command("resume")(commands.resume)
@@ -70,6 +72,7 @@ def program_name(argv0: str) -> str:
 def main() -> None:
     """Run the command; every error of ours ends in one clear line and its exit code."""
     program = program_name(sys.argv[0])
+    completion.prepare()
     try:
         code = app(
             prog_name=program, complete_var=completion.COMPLETE_VARIABLE, standalone_mode=False

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sluice.cli.documents import WaitDocument
 from sluice.cli.following import Follower
 from sluice.cli.options import (
     Context,
@@ -154,18 +155,19 @@ def _document(obj: dict[str, Any], wanted: Sequence[Wanted], found: Answer) -> d
     """What `-o json` prints; docs/schemas/wait.json describes it."""
     status = obj.get("status") or {}
     meta = obj["metadata"]
-    return {
-        "name": meta["name"],
-        "namespace": meta["namespace"],
-        "generation": meta.get("generation"),
-        "wanted": [one.text for one in wanted],
-        "outcome": found.outcome.value,
-        "met": found.met or None,
-        "message": found.message,
-        "phase": status.get("phase", "Idle"),
-        "stable": (status.get("stable") or {}).get("revision"),
-        "candidate": (status.get("candidate") or status.get("rejected") or {}).get("revision"),
-    }
+    document = WaitDocument(
+        name=meta["name"],
+        namespace=meta["namespace"],
+        generation=meta.get("generation"),
+        wanted=[one.text for one in wanted],
+        outcome=found.outcome.value,
+        met=found.met or None,
+        message=found.message,
+        phase=status.get("phase", "Idle"),
+        stable=(status.get("stable") or {}).get("revision"),
+        candidate=(status.get("candidate") or status.get("rejected") or {}).get("revision"),
+    )
+    return document.model_dump(mode="json", by_alias=True)
 
 
 def _warn(text: str, *, quiet: bool) -> None:

@@ -73,14 +73,15 @@ def test_diff_is_empty_and_0_when_nothing_would_change(
 def test_diff_of_an_edited_file_shows_what_would_be_added_and_exits_with_1(
     serving: dict[str, Any], file: Path, scripted: ScriptedKube, sluice: Sluice, capsys: Capture
 ) -> None:
+    before = len(scripted.calls)
     assert sluice("diff", "-f", str(file)) == 1
     shown = capsys.readouterr().out
     assert shown.startswith("--- live SeldonDeployment prod/iris\n+++ next ")
     assert [ln.split() for ln in shown.splitlines() if "image:" in ln] == [
-        ["+", "image:", "repo/iris:2"]
+        ["+", "-", "image:", "repo/iris:2"]
     ]
     assert "\n-" not in shown.partition("@@")[2]
-    assert {seen.verb for seen in scripted.calls[3:]} <= {"get", "list", "create"}
+    assert {seen.verb for seen in scripted.calls[before:]} <= {"get", "list", "create"}
     assert scripted.client().get(SELDON_DEPLOYMENTS, "iris", "prod")["metadata"]["generation"] == 1
 
 
