@@ -15,6 +15,7 @@ from sluice.cli import (
     history,
     lint,
     rendering,
+    report,
     rollouts,
     sandbox,
     set_image,
@@ -43,6 +44,7 @@ app.command("set-image")(set_image.set_image)
 app.command("render")(rendering.render)
 app.command("diff")(rendering.diff)
 app.command("convert")(convert.convert)
+app.command("report")(report.report)
 app.command("promote")(commands.promote)
 app.command("pause")(commands.pause)
 app.command("resume")(commands.resume)
