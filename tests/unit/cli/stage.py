@@ -75,12 +75,14 @@ def template(image: str) -> Object:
     }
 
 
-def rollout(name: str = "iris", image: str = "repo/iris:1", **spec: Any) -> Object:
+def rollout(
+    name: str = "iris", image: str = "repo/iris:1", namespace: str = "prod", **spec: Any
+) -> Object:
     """A ModelRollout as a person applies it."""
     return {
         "apiVersion": "sluice.dev/v1alpha1",
         "kind": "ModelRollout",
-        "metadata": {"name": name, "namespace": "prod"},
+        "metadata": {"name": name, "namespace": namespace},
         "spec": {"template": template(image), **spec},
     }
 
@@ -99,12 +101,13 @@ class Play(SmallCluster):
     image: str = "repo/iris:1"
     source: dict[str, str] = field(default_factory=dict)
     history_limit: int = 10
+    namespace: str = "prod"
 
     @classmethod
-    def begun(cls, kube: FakeKube, **spec: Any) -> Play:
+    def begun(cls, kube: FakeKube, namespace: str = "prod") -> Play:
         """With the first revision serving."""
-        kube.client().create(MODEL_ROLLOUTS, rollout(**spec), "prod")
-        play = cls(kube=kube, template=revision("repo/iris:1"))
+        kube.client().create(MODEL_ROLLOUTS, rollout(namespace=namespace), namespace)
+        play = cls(kube=kube, template=revision("repo/iris:1"), namespace=namespace)
         play.run(4)
         play.publish()
         return play
@@ -118,7 +121,7 @@ class Play(SmallCluster):
         return replace(inputs, rollout=mine, desired=replace(inputs.desired, images=images))
 
     def object(self) -> Object:
-        return self.kube.client().get(MODEL_ROLLOUTS, "iris", "prod")
+        return self.kube.client().get(MODEL_ROLLOUTS, "iris", self.namespace)
 
     def push(self, image: str, **source: str) -> None:
         """Somebody changes the image; the controller has not looked yet."""
