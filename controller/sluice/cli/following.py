@@ -28,6 +28,9 @@ from sluice.kube.watching import WatchStream
 Object = dict[str, Any]
 Key = tuple[str, str]
 
+BACK = "the API server is back"
+"""What `tell` is given then: a live view can take its warning off."""
+
 _WATCH_SECONDS = 300
 _BACKOFF_SECONDS = (0.5, 1.0, 2.0, 4.0, 5.0)
 # An API server that has just started refuses what it will allow (its own caches of roles and of
@@ -205,7 +208,7 @@ class Follower:
 
     def _back(self) -> None:
         if self._failures > 1:
-            self._tell("the API server is back")
+            self._tell(BACK)
         self._failures = 0
         # `_lost_at` stays for a while on purpose: the first answers after a start are the odd ones.
         if not self._recovering():

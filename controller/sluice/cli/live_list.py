@@ -8,11 +8,12 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from sluice.cli.following import Follower, Key
+from sluice.cli.following import BACK, Follower, Key
 from sluice.cli.output import VERDICT_STYLES, console
 from sluice.cli.row_screen import RowScreen
 from sluice.cli.view import list_row
 from sluice.clock import Clock, SystemClock
+from sluice.kube.client import Client
 
 Object = dict[str, Any]
 HEADERS = ["NAME", "PHASE", "STEP", "WEIGHT", "VERDICT", "STABLE", "CANDIDATE", "AGE"]
@@ -30,6 +31,11 @@ class Board:
         self._clock = clock
         self._rows: dict[Key, list[str]] = {}
         self._shown: list[list[str]] = []
+        self._note = ""
+
+    def tell(self, note: str) -> None:
+        """A line below the rows; an old picture must not look like a new one."""
+        self._note = "" if note == BACK else note
 
     def change(self, key: Key, obj: Object | None) -> list[str] | None:
         """Take a change in; returns the new row, None when it looks as before or is gone."""
@@ -47,7 +53,7 @@ class Board:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         rows = self._shown
-        room = max(1, (options.height or console.size.height) - 3)
+        room = max(1, (options.height or console.size.height) - 4)
         # Where not all fit, those in progress go first; each part keeps its order.
         shown = rows if len(rows) <= room else sorted(rows, key=self._quiet)[:room]
         columns = fitting(self.headers, rows, options.max_width)
@@ -60,6 +66,8 @@ class Board:
             yield Text(f"… {hidden} more", style="dim")
         elif not rows:
             yield Text("no rollouts", style="dim")
+        if self._note:
+            yield Text(self._note, style="yellow", no_wrap=True, overflow="ellipsis")
 
     def _quiet(self, row: list[str]) -> bool:
         return row[self.headers.index("PHASE")] == "Idle"
@@ -77,16 +85,31 @@ def fitting(headers: list[str], rows: list[list[str]], width: int) -> list[int]:
     return kept
 
 
-def follow_list(follower: Follower, *, with_namespace: bool, clock: Clock | None = None) -> None:
-    """Show the rollouts until interrupted."""
+def follow_list(
+    client: Client,
+    scope: str | None,
+    selector: str,
+    *,
+    with_namespace: bool,
+    clock: Clock | None = None,
+) -> None:
+    """Show the rollouts of the namespace `scope` (None: of all) until interrupted."""
     clock = clock or SystemClock()
     board = Board(with_namespace=with_namespace, clock=clock)
-    if not sys.stdout.isatty():
+    live = sys.stdout.isatty()
+    tell = board.tell if live else _to_log
+    follower = Follower(client, scope, label_selector=selector, clock=clock, tell=tell)
+    if not live:
         _append(follower, board)
         return
     with RowScreen(console(), board, _to_terminal).shown():
         for change in follower.changes():
             board.change(change.key, change.object)
+
+
+def _to_log(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def _to_terminal(text: str) -> None:

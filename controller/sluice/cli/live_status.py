@@ -6,11 +6,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from rich.console import Group
 from rich.live import Live
+from rich.text import Text
 
 from sluice.api.status import Phase, RolloutStatus
 from sluice.cli.checks_view import RateMeter
-from sluice.cli.following import Follower
+from sluice.cli.following import BACK, Follower
 from sluice.cli.options import Output
 from sluice.cli.output import console, print_data
 from sluice.cli.policies import policy_for_view
@@ -44,6 +46,7 @@ class Picture:
         self._policy_of: tuple[Any, Any] | None = None
         self._policy: Any = None
         self._object: Object = {}
+        self._note = ""
         self._beside = Beside()
 
     def take(self, obj: Object) -> None:
@@ -56,9 +59,14 @@ class Picture:
         self._beside = Beside(self._policy, newest_events(self._client, obj), rate)
         self._object = obj
 
+    def tell(self, note: str) -> None:
+        """A line below the picture: an old one must not look like a new one."""
+        self._note = "" if note == BACK else note
+
     def draw(self) -> Any:
         """The picture, with times as of now."""
-        return details(self._object, self._beside, self._clock.now())
+        picture = details(self._object, self._beside, self._clock.now())
+        return Group(picture, Text(self._note, style="yellow")) if self._note else picture
 
 
 def follow_status(
@@ -70,11 +78,13 @@ def follow_status(
     """
     clock = clock or SystemClock()
     if output is not Output.TABLE:
-        return _until_ended(client, obj, timeout, clock, lambda o: print_data(o, output))
+        show = lambda o: print_data(o, output)  # noqa: E731
+        return _until_ended(client, obj, timeout, clock, show, _to_log)
     picture = Picture(client, clock)
     if not sys.stdout.isatty():
         story = Story()
-        last = _until_ended(client, obj, timeout, clock, lambda o: _append(story, o, clock))
+        append = lambda o: _append(story, o, clock)  # noqa: E731
+        last = _until_ended(client, obj, timeout, clock, append, _to_log)
         picture.take(last)
         console().print(picture.draw())
         return last
@@ -83,7 +93,12 @@ def follow_status(
         get_renderable=picture.draw, console=console(), refresh_per_second=_REDRAWS_A_SECOND
     )
     with live:
-        return _until_ended(client, obj, timeout, clock, picture.take)
+        return _until_ended(client, obj, timeout, clock, picture.take, picture.tell)
+
+
+def _to_log(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def _append(story: Story, obj: Object, clock: Clock) -> None:
@@ -98,10 +113,13 @@ def _until_ended(
     timeout: float | None,
     clock: Clock,
     show: Callable[[Object], None],
+    tell: Callable[[str], None],
 ) -> Object:
     meta = obj["metadata"]
     key = f"{meta['namespace']}/{meta['name']}"
-    follower = Follower(client, meta["namespace"], name=meta["name"], seconds=timeout, clock=clock)
+    follower = Follower(
+        client, meta["namespace"], name=meta["name"], seconds=timeout, clock=clock, tell=tell
+    )
     try:
         for change in follower.changes():
             if change.object is None:

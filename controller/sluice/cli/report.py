@@ -15,7 +15,7 @@ from sluice.cli.options import Context, Kubeconfig, Name, Namespace, connect, ge
 from sluice.cli.rollout_events import newest_events
 from sluice.clock import SystemClock
 from sluice.errors import MetricsError, UsageError
-from sluice.metrics.client import PrometheusClient
+from sluice.metrics.client import Access, PrometheusClient
 from sluice.metrics.dialects import DIALECTS, Target, dialect_named
 from sluice.report.plots import stack
 from sluice.report.rollout import Moment, panels
@@ -30,6 +30,13 @@ def report(
     file: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")],
     prometheus: Annotated[
         str | None, typer.Option("--prometheus", help="Base URL of Prometheus, for plots.")
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option("--prometheus-token-file", help="File with a bearer token for it."),
+    ] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option("--prometheus-ca-file", help="Its CA certificate (PEM).")
     ] = None,
     dialect: Annotated[
         str, typer.Option(help=f"Where metrics come from: {', '.join(DIALECTS)}.")
@@ -50,7 +57,9 @@ def report(
     moments = [Moment(one.at, one.reason, one.message) for one in told or []]
     plots = ""
     if prometheus is not None:
-        plots, problem = _plots(obj, status, moments, now, prometheus, dialect)
+        access = Access(token_file=token_file, ca_file=ca_file)
+        source = PrometheusClient(prometheus, access=access)
+        plots, problem = _plots(obj, status, moments, now, source, dialect)
         if problem:
             notes.append(problem)
             sys.stderr.write(f"warning: {problem}\n")
@@ -67,7 +76,7 @@ def _plots(
     status: RolloutStatus,
     moments: list[Moment],
     now: float,
-    url: str,
+    client: PrometheusClient,
     dialect: str,
 ) -> tuple[str, str]:
     """SVG of the newest rollout, and what was in the way ("" for nothing)."""
@@ -75,7 +84,6 @@ def _plots(
     if found is None:
         return "", "There is no rollout yet whose metrics could be shown."
     targets, began, ended = found
-    client = PrometheusClient(url)
     try:
         stable, candidate = read_curves(client, dialect_named(dialect), targets, began, ended)
     except MetricsError as error:

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from sluice.api.status import Phase, RolloutStatus
-from sluice.cli.following import Follower
 from sluice.cli.live_list import HEADERS, follow_list
 from sluice.cli.live_status import Picture, ended, follow_status
 from sluice.cli.options import (
@@ -56,8 +55,7 @@ def list_rollouts(
             raise UsageError(
                 "-w has no JSON or YAML form here: use `sluice status NAME -w -o json`"
             )
-        follower = Follower(client, scope, label_selector=selector)
-        follow_list(follower, with_namespace=all_namespaces)
+        follow_list(client, scope, selector, with_namespace=all_namespaces)
         return
     found = client.list(MODEL_ROLLOUTS, scope, label_selector=selector).items
     if output is not Output.TABLE:

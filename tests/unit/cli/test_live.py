@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sluice.cli.following import Follower
+from sluice.cli.following import BACK, Follower
 from sluice.cli.live_list import Board, fitting
+from sluice.cli.live_status import Picture
 from sluice.cli.row_screen import RowScreen
 from sluice.kube.resources import MODEL_ROLLOUTS
 
@@ -178,3 +179,33 @@ def test_a_follower_delivers_what_was_missed_while_it_was_away(
         ("tulip", False, False),
     ]
     assert told == [], "one broken watch is not worth a word"
+
+
+def test_an_old_picture_does_not_look_like_a_new_one(play: Play, scripted: ScriptedKube) -> None:
+    """While the API server is away both live views say so."""
+    board = Board(with_namespace=False, clock=StageClock())
+    board.tell("the API server is away")
+    assert drawn(board)[-1] == "the API server is away"
+    board.tell(BACK)
+    assert "API server" not in " ".join(drawn(board))
+    picture = Picture(scripted.client(), StageClock())
+    picture.take(play.object())
+    picture.tell("the API server is away")
+    out = io.StringIO()
+    Console(file=out, width=80).print(picture.draw())
+    assert out.getvalue().splitlines()[-1] == "the API server is away"
+
+
+def test_in_a_log_a_lost_server_is_said_on_standard_error(
+    play: Play, scripted: ScriptedKube, sluice: Sluice, capsys: Capture
+) -> None:
+    def lose() -> None:
+        scripted.fail_next("watch", status=0, times=3)
+
+    play.push("repo/iris:2")
+    scripted.acts = [lose, play.look, play.promote]
+    assert sluice("status", "iris", "-w") == 0
+    said = capsys.readouterr()
+    assert said.err.splitlines()[0].startswith("the API server is away, trying again: ")
+    assert said.err.splitlines()[-1] == "the API server is back"
+    assert "API server" not in said.out

@@ -89,11 +89,17 @@ def test_with_prometheus_the_newest_rollout_is_plotted(
 ) -> None:
     fake = FakePrometheus()
     monkeypatch.setattr(
-        command, "PrometheusClient", lambda url: PrometheusClient(url, adapter=fake.adapter())
+        command,
+        "PrometheusClient",
+        lambda url, **more: PrometheusClient(url, adapter=fake.adapter(), **more),
     )
     path = tmp_path / "iris.html"
-    assert sluice("report", "iris", "-o", str(path), "--prometheus", fake.url) == 0
+    (tmp_path / "token").write_text("s3cret\n")
+    words = ["--prometheus", fake.url, "--prometheus-token-file", str(tmp_path / "token")]
+    assert sluice("report", "iris", "-o", str(path), *words) == 0
     assert "Latency, 95th percentile" in path.read_text()
+    assert fake.headers["Authorization"] == "Bearer s3cret"
+    assert "s3cret" not in path.read_text()
     asked = " ".join(fake.queries)
     assert 'deployment_name=~"iris"' in asked
 
@@ -108,7 +114,9 @@ def test_a_prometheus_that_is_away_costs_the_plots_not_the_report(
     fake = FakePrometheus()
     fake.down = True
     monkeypatch.setattr(
-        command, "PrometheusClient", lambda url: PrometheusClient(url, adapter=fake.adapter())
+        command,
+        "PrometheusClient",
+        lambda url, **more: PrometheusClient(url, adapter=fake.adapter(), **more),
     )
     path = tmp_path / "iris.html"
     assert sluice("report", "iris", "-o", str(path), "--prometheus", fake.url) == 0
