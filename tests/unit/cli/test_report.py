@@ -135,6 +135,7 @@ def test_curves_are_growth_by_side_and_survive_a_restart_and_a_missed_scrape() -
         if n == 4:
             fake.restart_pod("iris-vaaaa-0")
             fake.answered("prod", "iris", "vaaaa", 45, seconds=0.02)
+        fake.unreachable = {"iris-vbbbb-0"} if n == 3 else set()
         fake.scrape(began + 10 * n)
     client = PrometheusClient(fake.url, adapter=fake.adapter())
     stable, candidate = read_curves(client, SeldonDialect(), [STABLE, CANDIDATE], began, began + 60)

@@ -168,6 +168,9 @@ def test_in_the_last_step_the_open_checks_are_named(stepping: Play) -> None:
     later = stepping.now + 20
     move = next_move(stepping.status, POLICY, later)
     assert move == "all traffic to the candidate when Pass is said by errors"
+    stepping.say(Verdict.PASS)
+    passed = stepping.status.model_copy(update={"checks": list(stepping.checks)})
+    assert next_move(passed, POLICY, later) == "all traffic to the candidate now"
 
 
 def test_the_policy_is_that_of_the_rollout_with_its_overrides(

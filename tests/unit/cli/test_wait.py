@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from sluice.api.status import Verdict
+from sluice.cli.story import Story
 from sluice.cli.waiting import parse_wanted
 from sluice.errors import UsageError
 from sluice.kube.resources import MODEL_ROLLOUTS
@@ -238,6 +239,17 @@ def test_the_first_creation_is_promoted_only_when_it_serves(
     scripted.acts = [clock_runs_out]
     assert sluice("wait", "iris") == 5
     assert play.status.condition("Promoted").status == "True"  # type: ignore[union-attr]
+
+
+def test_a_story_says_nothing_twice_though_the_numbers_change(play: Play) -> None:
+    story, obj = Story(), play.object()
+    assert story.line(obj, play.now)
+    obj["status"]["message"] = "other numbers"
+    assert story.line(obj, play.now) is None
+    obj["status"]["phase"] = "Preparing"
+    line = story.line(obj, play.now)
+    assert line is not None
+    assert line.endswith(": other numbers")
 
 
 def test_undecided_for_long_needs_a_person_and_ends_the_wait(
