@@ -178,6 +178,7 @@ def test_a_seldon_deployment_becomes_the_template_of_a_rollout_that_adopts_it(
     assert rollout["spec"]["deletionPolicy"] == "Orphan"
     assert "adopts it as it is: no pod restarts" in comments
     assert "No equivalent" not in comments
+    assert "steps" not in comments
 
 
 def test_the_revision_of_the_template_is_that_of_the_live_predictor(
@@ -210,6 +211,8 @@ def test_an_argo_canary_keeps_its_steps_limits_and_deadline(
     policy, rollout = objects["CanaryPolicy"]["spec"], objects["ModelRollout"]["spec"]
     assert policy["steps"] == [{"weight": 5, "hold": "2m"}, {"weight": 25, "hold": "1m30s"}]
     assert policy["bake"] == "10m"
+    assert "steps: 5% for 2m, 25% for 1m30s" in comments
+    assert "weight 100: Sluice brings the candidate in at 0%" in comments
     assert policy["checks"] == [
         {"name": "success-rate", "metric": "error-rate", "limit": {"max": 0.02}},
         {"name": "p95", "metric": "latency", "limit": {"quantile": 0.95, "max": "250ms"}},

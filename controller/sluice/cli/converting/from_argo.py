@@ -99,10 +99,7 @@ def _canary(
         elif "analysis" in step:
             names += _template_names(source, (*path, "analysis"), result)
         # Whatever else there is (experiment, setCanaryScale, ...) is listed with what is left.
-    if steps:
-        shown = ", ".join(f"{w}% {format_duration(h)}" for w, h in steps)
-        result.carried.append(f"steps: {shown}")
-    else:
+    if not steps:
         result.changed.append("no setWeight: the steps are those of the balanced policy")
     return steps, _bake(source, (*base, "scaleDownDelaySeconds"), result), names
 

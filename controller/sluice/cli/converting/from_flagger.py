@@ -70,7 +70,6 @@ def _steps(source: Source, key: str, result: Converted) -> list[tuple[int, float
         every = -(-len(found) // _MOST_STEPS)
         result.changed.append(f"of {len(found)} steps one in {every} is kept, held as long")
         found, interval = found[every - 1 :: every], interval * every
-    result.carried.append(f"weights {', '.join(map(str, found))}")
     result.changed.append(
         f"interval {format_duration(interval)} became the least time at each step; the last one "
         "also waits for every check's Pass"

@@ -106,7 +106,11 @@ def ascending(steps: Sequence[tuple[int, float]], result: Converted) -> list[tup
             result.lost.append(f"weight {weight} after {kept[-1][0]}: weights must ascend")
         else:
             kept.append((weight, hold))
-    return kept or [(step.weight, step.hold) for step in BALANCED.steps]
+    if not kept:
+        return [(step.weight, step.hold) for step in BALANCED.steps]
+    shown = ", ".join(f"{weight}% for {format_duration(hold)}" for weight, hold in kept)
+    result.carried.append(f"steps: {shown}")
+    return kept
 
 
 def pods_as_predictor(pod_spec: Mapping[str, Any] | None, replicas: int | None) -> Object:
