@@ -50,6 +50,7 @@ WRONG_VALUES = [
     ["diff"],
     ["render", "-f", "not-there.yaml"],
     ["promote"],
+    ["promote", "iris", "--timeout", "a while"],
     ["completion", "tcsh"],
     ["lint", "not-there.yaml"],
     ["simulate", "--policy", "not-there.yaml", "--scenario", "not-there.yaml"],
