@@ -37,12 +37,16 @@ lint: setup ## ruff, mypy --strict, import-linter, generated files in step
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m sluice.api.crds --check manifests/crds
+	$(BIN)/python -m sluice.cli.documents --check docs/schemas
+	$(BIN)/python -m sluice.cli.reference --check docs/cli.md
 
 format: setup ## Format the code
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-crds: setup ## Generate manifests/crds from the typed resources
+crds: setup ## Generate manifests/crds, docs/schemas and the option tables of docs/cli.md
 	$(BIN)/python -m sluice.api.crds manifests/crds
+	$(BIN)/python -m sluice.cli.documents docs/schemas
+	$(BIN)/python -m sluice.cli.reference docs/cli.md
 	cp manifests/crds/* charts/sluice/files/crds/
 	cp manifests/rbac/* charts/sluice/files/rbac/
 	cp manifests/rbac/controller*.yaml controller/sluice/doctor/rbac/

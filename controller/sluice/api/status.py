@@ -131,8 +131,9 @@ class CommandStatus(StatusModel):
 
 
 class HistoryEntry(StatusModel):
-    """One ended rollout."""
+    """One ended rollout. `number` counts them all, also those that are no longer kept."""
 
+    number: int | None = None
     revision: str
     predictor: str
     images: list[str] = Field(default_factory=list)

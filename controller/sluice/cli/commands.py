@@ -11,15 +11,28 @@ import typer
 
 from sluice.api.rollout import COMMAND_ANNOTATION
 from sluice.api.status import RolloutStatus
-from sluice.cli.options import Context, Kubeconfig, Namespace, connect, get_rollout
+from sluice.cli.options import (
+    Context,
+    Kubeconfig,
+    Name,
+    Namespace,
+    connect,
+    duration,
+    get_rollout,
+)
 from sluice.engine.commands import Command, Request, refusal_in_phase
 from sluice.errors import NotAllowedError, WaitTimeoutError
 from sluice.kube.client import Client
 from sluice.kube.resources import MODEL_ROLLOUTS
 
-Name = Annotated[str, typer.Argument(help="The ModelRollout.")]
 Wait = Annotated[
-    float, typer.Option("--timeout", help="Seconds to wait for the controller's answer.")
+    float,
+    typer.Option(
+        "--timeout",
+        parser=duration,
+        metavar="DURATION",
+        help="How long to wait for the controller's answer.",
+    ),
 ]
 _POLL_SECONDS = 0.25
 

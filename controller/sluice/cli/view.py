@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,9 +11,25 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from sluice.api.base import format_duration
-from sluice.api.status import CheckStatus, RolloutStatus
+from sluice.api.policy import CanaryPolicySpec
+from sluice.api.status import RolloutStatus
 from sluice.api.times import from_wire
-from sluice.cli.output import borderless, styled
+from sluice.cli.bars import span, steps_bar
+from sluice.cli.checks_view import checks_view
+from sluice.cli.next_move import next_move
+from sluice.cli.output import borderless
+from sluice.cli.rollout_events import Told
+
+_HISTORY_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What is shown beside the object itself. `events` None: they could not be read."""
+
+    policy: CanaryPolicySpec | None = None
+    events: Sequence[Told] | None = ()
+    rate: float | None = None
 
 
 def age(stamp: str | None, now: float | None = None) -> str:
@@ -41,17 +59,7 @@ def phase_in_words(status: RolloutStatus) -> str:
     return f"{status.phase.value} ({aside})" if aside else status.phase.value
 
 
-def news(obj: dict[str, Any]) -> str:
-    """The state in one line, for logs: the same line as long as nothing has happened."""
-    status = RolloutStatus.model_validate(obj.get("status") or {})
-    parts = [f"{obj['metadata']['namespace']}/{obj['metadata']['name']}", phase_in_words(status)]
-    if status.step:
-        parts.append(f"step {status.step.index + 1}/{status.step.total} at {status.step.weight}%")
-    parts += [f"{check.name} {check.verdict.value}" for check in status.checks]
-    return "  ".join(parts)
-
-
-def list_row(obj: dict[str, Any], *, with_namespace: bool) -> list[str]:
+def list_row(obj: dict[str, Any], *, with_namespace: bool, now: float | None = None) -> list[str]:
     """One line of `sluice list`."""
     status = RolloutStatus.model_validate(obj.get("status") or {})
     meta = obj["metadata"]
@@ -68,28 +76,48 @@ def list_row(obj: dict[str, Any], *, with_namespace: bool) -> list[str]:
         status.verdict.value if status.verdict else "-",
         status.stable.revision if status.stable else "-",
         candidate.revision if candidate else "-",
-        age(meta.get("creationTimestamp")),
+        age(meta.get("creationTimestamp"), now),
     ]
     return [meta["namespace"], *row] if with_namespace else row
 
 
-def details(obj: dict[str, Any]) -> RenderableType:
+def details(
+    obj: dict[str, Any], beside: Beside | None = None, now: float | None = None
+) -> RenderableType:
     """The whole picture of one rollout."""
+    beside = beside or Beside()
+    now = datetime.now(UTC).timestamp() if now is None else now
     status = RolloutStatus.model_validate(obj.get("status") or {})
+    parts: list[RenderableType] = [_head(obj, status, beside, now)]
+    if status.checks:
+        parts += ["", checks_view(status, beside.policy, beside.rate)]
+    if status.history:
+        parts += ["", _history(status, now)]
+    if beside.events is None:
+        parts += ["", Text("Events: not readable with these rights", style="dim")]
+    elif beside.events:
+        parts += ["", _events(beside.events, now)]
+    return Group(*parts)
+
+
+def _head(obj: dict[str, Any], status: RolloutStatus, beside: Beside, now: float) -> RenderableType:
     meta = obj["metadata"]
     head = borderless("", "")
     head.show_header = False
-    head.add_row("Name", f"{meta['namespace']}/{meta['name']}")
-    phase = f"[bold]{status.phase.value}[/]"
-    if status.phase_started_at:
-        phase += f" for {age(status.phase_started_at)}"
+    head.add_row("Name", Text(f"{meta['namespace']}/{meta['name']}"))
+    phase = Text(status.phase.value, style="bold")
+    phase.append(f" for {age(status.phase_started_at, now)}", style="not bold")
     if reason := stall(status):
-        phase += f"  [bold red]stalled: {reason}[/]"
-    if status.pause:
-        phase += f"  [yellow]paused: {status.pause.message}[/]"
+        phase.append(f"  stalled: {reason}", style="bold red")
     head.add_row("Phase", phase)
+    if status.observed_generation not in (None, meta.get("generation")):
+        head.add_row("", Text("the newest change is not yet seen by the controller", "yellow"))
+    if status.pause:
+        head.add_row("Paused", Text(f"{status.pause.message}, {_since(status.pause.since, now)}"))
     if status.message:
         head.add_row("Now", Text(status.message))
+    if move := next_move(status, beside.policy, now):
+        head.add_row("Next", Text(move))
     if status.stable:
         head.add_row("Stable", _revision(status, "stable"))
     if status.candidate:
@@ -97,58 +125,53 @@ def details(obj: dict[str, Any]) -> RenderableType:
     elif status.rejected:
         head.add_row("Rejected", _revision(status, "rejected"))
     if status.step:
-        step = f"{status.step.index + 1} of {status.step.total} at {status.step.weight}%"
-        hold = from_wire(status.step.hold_until)
-        left = hold - datetime.now(UTC).timestamp() if hold else 0
-        head.add_row("Step", step + (f", hold for {left:.0f}s more" if left > 0 else ""))
-    head.add_row("Policy", status.policy or "-")
+        head.add_row("Step", Text(_step(status, beside.policy, now)))
+    head.add_row("Policy", Text(status.policy or "-"))
     if status.freeze:
-        head.add_row("Frozen", Text(f"{status.freeze.message}, since {age(status.freeze.since)}"))
-    parts: list[RenderableType] = [head]
-    if status.checks:
-        parts += ["", checks_table(status.checks)]
-    if status.history:
-        table = borderless("REVISION", "OUTCOME", "REASON", "ENDED", "WHY")
-        for entry in status.history[:5]:
-            table.add_row(
-                entry.revision,
-                entry.outcome,
-                entry.reason,
-                age(entry.ended_at),
-                Text(entry.message),
-            )
-        parts += ["", "[bold]History[/]", table]
-    return Group(*parts)
+        text = f"{status.freeze.message}, {_since(status.freeze.since, now)}"
+        head.add_row("Frozen", Text(text, "yellow"))
+    return head
 
 
-def checks_table(checks: list[CheckStatus]) -> RenderableType:
-    """Each check with its numbers: what was seen, and how much evidence of how much needed."""
-    table = borderless(
-        "CHECK", "VERDICT", "CANDIDATE", "STABLE", "REQUESTS", "FOR PASS", "FOR HARM", "WHY"
-    )
-    for check in checks:
-        table.add_row(
-            check.name,
-            styled(check.verdict.value),
-            number(check.candidate),
-            number(check.stable),
-            f"{check.candidate_samples} / {check.stable_samples}",
-            _progress(check.evidence, check.needed),
-            _progress(check.harm_evidence, check.harm_needed),
-            Text(check.message or check.reason),
-        )
-    return table
-
-
-def number(value: float | None) -> str:
-    """A share or seconds, short."""
-    return "-" if value is None else f"{value:.4g}"
-
-
-def _progress(evidence: float | None, needed: float | None) -> str:
-    if evidence is None or needed is None:
+def _step(status: RolloutStatus, policy: CanaryPolicySpec | None, now: float) -> str:
+    step = status.step
+    if step is None:
         return "-"
-    return f"{evidence:.2f} of {needed:.2f}"
+    weights = [one.weight for one in policy.steps] if policy else []
+    if step.index < len(weights):
+        text = f"{steps_bar(weights, step.index)} %"
+    else:
+        text = f"{step.index + 1} of {step.total} at {step.weight}%"
+    hold = from_wire(step.hold_until)
+    left = hold - now if hold else 0
+    return text + (f"   hold for {span(left)} more" if left > 0 else "")
+
+
+def _history(status: RolloutStatus, now: float) -> RenderableType:
+    lines = [Text("History", style="bold")]
+    for entry in status.history[:_HISTORY_SHOWN]:
+        line = Text(f"{entry.revision}  {entry.outcome} {age(entry.ended_at, now)} ago: ")
+        line.append(f"{entry.reason}: {entry.message}", style="dim")
+        lines.append(line)
+    more = len(status.history) - _HISTORY_SHOWN
+    if more > 0:
+        lines.append(Text(f"and {more} more: sluice history", style="dim"))
+    return Group(*lines)
+
+
+def _events(events: Sequence[Told], now: float) -> RenderableType:
+    lines = [Text("Events", style="bold")]
+    for one in events:
+        line = Text(f"{span(now - one.at):>6} ago  ")
+        line.append(one.reason, style="yellow" if one.warning else "")
+        line.append(f" x{one.count}" if one.count > 1 else "")
+        line.append(f"  {one.message}", style="dim")
+        lines.append(line)
+    return Group(*lines)
+
+
+def _since(stamp: str, now: float) -> str:
+    return f"since {age(stamp, now)}"
 
 
 def _revision(status: RolloutStatus, which: str) -> Text:

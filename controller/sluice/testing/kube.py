@@ -435,7 +435,7 @@ class FakeKube:
 
 
 def _selected(obj: Object, query: dict[str, str]) -> bool:
-    """Equality selectors only: `a=b,c=d` on labels, metadata.name and metadata.namespace."""
+    """Equality selectors only: `a=b,c=d` on labels and on fields by their path."""
     labels = obj["metadata"].get("labels") or {}
     for term in filter(None, (query.get("labelSelector") or "").split(",")):
         name, _, value = term.replace("==", "=").partition("=")
@@ -443,6 +443,9 @@ def _selected(obj: Object, query: dict[str, str]) -> bool:
             return False
     for term in filter(None, (query.get("fieldSelector") or "").split(",")):
         name, _, value = term.partition("=")
-        if obj["metadata"].get(name.removeprefix("metadata.")) != value:
+        found: Any = obj
+        for part in name.split("."):
+            found = (found or {}).get(part)
+        if found != value:
             return False
     return True

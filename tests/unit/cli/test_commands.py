@@ -128,7 +128,7 @@ def test_a_rollout_that_is_not_there_is_an_error_that_names_it(
 ) -> None:
     assert run(monkeypatch, "status", "tulip") == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: there is no ModelRollout 'tulip' in namespace prod")
+    assert error.startswith("error: there is no ModelRollout prod/tulip")
     assert "sluice list -A" in error
 
 
@@ -145,7 +145,7 @@ def test_following_without_a_terminal_prints_a_line_a_change_and_the_whole_at_th
     put(kube, phase="RolledBack", candidate=None, rejected=CANDIDATE, step=None)
     assert run(monkeypatch, "status", "iris", "-w") == 3
     first, *rest = capsys.readouterr().out.splitlines()
-    assert first.split()[1:] == ["prod/iris", "RolledBack", "errors", "Undecided"]
+    assert first.split()[1:3] == ["prod/iris:", "RolledBack,"]
     assert any("bbbb" in line for line in rest)
 
 
