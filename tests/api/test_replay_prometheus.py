@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_prometheus_metrics import METRIC, Exporter, RealPrometheus, until
+from prometheus_parts import RealPrometheus, TextServer, until
+from test_prometheus_metrics import METRIC, Exporter
 from typer.testing import CliRunner
 
 from sluice.cli.main import app
@@ -88,29 +89,27 @@ def play(exporter: Exporter, client: PrometheusClient, candidate: str, failing: 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
     exporter = Exporter()
-    prometheus = RealPrometheus(tmp_path_factory.mktemp("prometheus"), exporter.start())
-    client = PrometheusClient(prometheus.url, timeouts=Timeouts(1, 5))
-    try:
-        prometheus.start()
-        exporter.answered("iris", "main-0", 100)
-        until(lambda: bool(client.query(f"{METRIC}_count", time.time())), "a first scrape")
-        start = time.time()
-        sent = {"bad": play(exporter, client, "bad", failing=12)}
-        exporter.restart("iris", "bad-0")
-        prometheus.stop()
-        pause_from = time.time()
-        until(lambda: time.time() - pause_from > 2.0, "a time without Prometheus")
-        prometheus.start()
-        sent["good"] = play(exporter, client, "good", failing=0)
-        done = time.time()
-        until(lambda: time.time() - done > 4 * STEP, "looks that see the last scrape")
-        yield Recorded(prometheus, client, start, time.time(), sent)
-    finally:
-        client.close()
-        prometheus.stop()
-        if exporter.server is not None:
-            exporter.server.shutdown()
-            exporter.server.server_close()
+    with TextServer(exporter.text) as server:
+        prometheus = RealPrometheus(tmp_path_factory.mktemp("prometheus"), server.port)
+        client = PrometheusClient(prometheus.url, timeouts=Timeouts(1, 5))
+        try:
+            prometheus.start()
+            exporter.answered("iris", "main-0", 100)
+            until(lambda: bool(client.query(f"{METRIC}_count", time.time())), "a first scrape")
+            start = time.time()
+            sent = {"bad": play(exporter, client, "bad", failing=12)}
+            exporter.restart("iris", "bad-0")
+            prometheus.stop()
+            pause_from = time.time()
+            until(lambda: time.time() - pause_from > 2.0, "a time without Prometheus")
+            prometheus.start()
+            sent["good"] = play(exporter, client, "good", failing=0)
+            done = time.time()
+            until(lambda: time.time() - done > 4 * STEP, "looks that see the last scrape")
+            yield Recorded(prometheus, client, start, time.time(), sent)
+        finally:
+            client.close()
+            prometheus.stop()
 
 
 @pytest.fixture
