@@ -100,6 +100,32 @@ RULES: dict[str, list[Rule]] = {
             "shadow must be left out: Sluice decides which predictor answers; remove this field",
         ),
     ],
+    "Webhook": [
+        _rule(
+            "!has(self.onFailure) || self.onFailure == 'Hold' || self.at == 'BeforeStep' || "
+            "self.at == 'BeforePromotion'",
+            "onFailure: RollBack needs a candidate to take out: at BeforeStart and AfterEnd use "
+            "Hold",
+        ),
+        _rule(
+            # CEL's durations have no days.
+            "!has(self.timeout) || (!self.timeout.contains('d') && "
+            "duration(self.timeout) > duration('0s') && "
+            "duration(self.timeout) <= duration('30s'))",
+            "timeout must be above 0s and at most 30s",
+        ),
+        _rule(
+            "!has(self.interval) || self.interval.contains('d') || "
+            "duration(self.interval) >= duration('10s')",
+            "interval must be at least 10s",
+        ),
+    ],
+    "Gates.webhooks": [
+        _rule(
+            "self.all(w, self.exists_one(v, v.name == w.name))",
+            "every webhook needs a name of its own: rename one of those that share theirs",
+        )
+    ],
     "RolloutSpec.seldonDeploymentName": [
         _rule(f"size(self) <= 50 && self.matches('{_NAME}')", f"expected {_NAME_MESSAGE}")
     ],

@@ -49,6 +49,24 @@ def run(
     ] = _SYSTEM_NAMESPACE,
     lease_seconds: Annotated[float, typer.Option(help="How long a lost leader blocks.")] = 15.0,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Reconcile threads.")] = 4,
+    audit_log: Annotated[
+        str | None,
+        typer.Option(help="Append a JSON line a decision to this file; - is standard output."),
+    ] = None,
+    webhook_allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Host that gates' webhooks may name, such as *.example.com; may be repeated. "
+            "Default: services of the cluster, and any other name by https."
+        ),
+    ] = None,
+    webhook_key_file: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=PATH of a key that signs requests to webhooks; may be repeated."),
+    ] = None,
+    webhook_ca_file: Annotated[
+        str | None, typer.Option(help="CA certificate (PEM) for webhooks by https.")
+    ] = None,
     log_format: Annotated[str, typer.Option(help="json or text.")] = "json",
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
     context: Context = None,
@@ -57,7 +75,7 @@ def run(
     """Run the controller until SIGTERM; several may run, one leads."""
     from sluice.loops import logs
     from sluice.loops.controller import run_controller
-    from sluice.loops.settings import ControllerSettings, PrometheusSettings
+    from sluice.loops.settings import ControllerSettings, PrometheusSettings, WebhookSettings
 
     try:
         logs.configure(json=log_format == "json", level=log_level)
@@ -73,7 +91,7 @@ def run(
         dialect=dialect,
         token_file=prometheus_token_file,
         ca_file=prometheus_ca_file,
-        headers=_headers(prometheus_header or []),
+        headers=_pairs("--prometheus-header", "NAME=VALUE", prometheus_header or []),
         timeout=prometheus_timeout,
         namespace_label=namespace_label,
         pod_label=pod_label,
@@ -91,15 +109,21 @@ def run(
         status_interval=status_interval,
         workers=workers,
         listen=http_address,
+        webhooks=WebhookSettings(
+            allow_hosts=tuple(webhook_allow_host or ()),
+            keys=_pairs("--webhook-key-file", "NAME=PATH", webhook_key_file or []),
+            ca_file=webhook_ca_file,
+        ),
+        audit_log=audit_log,
     )
     raise typer.Exit(run_controller(settings, kubeconfig=kubeconfig, context=context))
 
 
-def _headers(given: list[str]) -> dict[str, str]:
-    headers = {}
+def _pairs(option: str, form: str, given: list[str]) -> dict[str, str]:
+    pairs = {}
     for text in given:
         name, separator, value = text.partition("=")
         if not separator or not name:
-            raise UsageError("--prometheus-header: expected NAME=VALUE")
-        headers[name] = value
-    return headers
+            raise UsageError(f"{option}: expected {form}")  # without its value: it may be secret
+        pairs[name] = value
+    return pairs

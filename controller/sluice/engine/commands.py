@@ -15,6 +15,7 @@ from sluice.api.rollout import COMMAND_ANNOTATION
 from sluice.api.status import CommandStatus, Phase
 from sluice.api.times import to_wire
 from sluice.engine.draft import Draft
+from sluice.engine.gates import waiting
 
 
 class Command(StrEnum):
@@ -93,13 +94,23 @@ def refusal_of(draft: Draft, request: Request) -> str:
         request.command,
         paused=status.pause is not None,
         spec_paused=draft.inputs.rollout.spec.paused,
+        waiting=bool(waiting(status)) and status.stable is not None,
     )
 
 
-def refusal_in_phase(phase: Phase, command: Command, *, paused: bool, spec_paused: bool) -> str:
-    """Why a command is not possible in a phase; "" when it is."""
+def refusal_in_phase(
+    phase: Phase, command: Command, *, paused: bool, spec_paused: bool, waiting: bool = False
+) -> str:
+    """Why a command is not possible in a phase; "" when it is. docs/commands.md has the table.
+
+    `waiting`: a gate keeps a new template from starting.
+    """
     if command is Command.RETRY:
         return "" if phase is Phase.ROLLED_BACK else f"nothing was rolled back (phase {phase})"
+    if not phase.active and waiting:
+        if command is Command.ABORT:
+            return ""
+        return "it has not started: a gate is closed, and no command opens one (see docs/gates.md)"
     if not phase.active:
         return f"no rollout is in progress (phase {phase})"
     if phase is Phase.ROLLING_BACK:

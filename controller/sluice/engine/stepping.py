@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from sluice.api.base import format_duration
+from sluice.api.gates import Moment
 from sluice.api.policy import UndecidedAction
 from sluice.api.status import CheckStatus, Phase, StepStatus, Verdict
 from sluice.api.times import from_wire, to_wire
+from sluice.engine import gates
+from sluice.engine.commands import Command
 from sluice.engine.draft import Draft
 from sluice.engine.plan import Plan, PlannedPredictor
 from sluice.engine.rollback import DRAIN_SECONDS, begin_rollback
@@ -54,9 +57,16 @@ def _ready(draft: Draft) -> None:
     if world.blockers():
         _say_frozen(draft)
     elif draft.status.pause is None:
-        _enter_step(draft, 0)
+        _leave_preparing(draft)
     else:
         draft.set(message=f"paused: {draft.status.pause.message}")
+
+
+def _leave_preparing(draft: Draft) -> None:
+    if draft.status.returning:  # a rollback in all but name: no steps, and no gate
+        _begin_promotion(draft, "it was the stable lately")
+    elif gates.may_pass(draft, Moment.BEFORE_STEP, 0):
+        _enter_step(draft, 0)
 
 
 def _replace_unborn_stable(draft: Draft) -> None:
@@ -92,6 +102,9 @@ def stepping(draft: Draft) -> None:
         return
     if draft.inputs.world.blockers():
         _say_frozen(draft)
+        return
+    if step.forced is not None and draft.status.pause is None:
+        _leave_step(draft, step, "by command", full=step.forced == Command.PROMOTE_FULL)
         return
     if not _verified(draft, step):
         return
@@ -152,19 +165,32 @@ def _progress(draft: Draft, step: StepStatus) -> None:
         draft.look_again_in(hold_left)
         ends = draft.status.step.hold_until if draft.status.step else ""
         draft.set(message=f"{where}: hold until {ends}")
+    elif steps[step.index].pause and not step.released:
+        gates.wait_for_a_person(draft, where)
     elif open_checks:
         draft.set(message=f"{where}: " + "; ".join(open_checks))
         _undecided_for_long(draft, step)
-    elif last:
-        draft.note("Promoting", "every check says Pass: " + _numbers(checks))
-        draft.enter(
-            Phase.PROMOTING,
-            "every check says Pass; moving all traffic to the candidate",
-            traffic=draft.status.traffic.model_copy(update={"verified_at": None}),
-        )
     else:
+        _leave_step(draft, step, "every check says Pass: " + _numbers(checks))
+
+
+def _leave_step(draft: Draft, step: StepStatus, why: str, *, full: bool = False) -> None:
+    """To the next step, or to the whole traffic after the last one, as far as the gates allow."""
+    if full or step.index >= len(draft.inputs.policy.steps) - 1:
+        if gates.may_pass(draft, Moment.BEFORE_PROMOTION):
+            _begin_promotion(draft, why)
+    elif gates.may_pass(draft, Moment.BEFORE_STEP, step.index + 1):
         _enter_step(draft, step.index + 1)
         draft.look_again_in(0.05)
+
+
+def _begin_promotion(draft: Draft, why: str) -> None:
+    draft.note("Promoting", why)
+    draft.enter(
+        Phase.PROMOTING,
+        "moving all traffic to the candidate",
+        traffic=draft.status.traffic.model_copy(update={"verified_at": None}),
+    )
 
 
 def _open(draft: Draft, checks: tuple[CheckStatus, ...], *, last: bool) -> list[str]:

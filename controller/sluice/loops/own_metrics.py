@@ -51,6 +51,10 @@ class OwnMetrics:
         )
         self.queue_depth = gauge("sluice_queue_depth", "Keys waiting to be reconciled.")
         self.leader = gauge("sluice_leader", "1 while this process holds the lease.")
+        self.webhooks = counter(
+            "sluice_webhooks", "Answers of gates' webhooks: allowed, denied, failed.", ["outcome"]
+        )
+        self.audit_errors = counter("sluice_audit_errors", "Writes to the audit log that failed.")
         self.api_requests = counter(
             "sluice_api_requests", "Kubernetes API requests.", ["verb", "resource", "code"]
         )
