@@ -13,6 +13,7 @@ from sluice.api.rollout import COMMAND_ANNOTATION
 from sluice.api.status import RolloutStatus
 from sluice.cli.options import Context, Kubeconfig, Namespace, connect
 from sluice.engine.commands import Command, Request, refusal_in_phase
+from sluice.engine.gates import waiting
 from sluice.errors import NotAllowedError, WaitTimeoutError
 from sluice.kube.client import Client
 from sluice.kube.resources import MODEL_ROLLOUTS
@@ -34,7 +35,10 @@ def promote(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Go to the next step now; with --full to the whole traffic. In a bake: end the bake."""
+    """Go to the next step now; with --full to the whole traffic. In a bake: end the bake.
+
+    Hold and evidence are skipped; a closed gate is waited for, and harm still rolls back.
+    """
     command = Command.PROMOTE_FULL if full else Command.PROMOTE
     _send(command, name, namespace, timeout, context, kubeconfig)
 
@@ -68,7 +72,7 @@ def abort(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Take the candidate out; it is not tried again until the template changes or `retry`."""
+    """Take the candidate out, or give up one that waits for a gate, until `retry` or a change."""
     _send(Command.ABORT, name, namespace, timeout, context, kubeconfig)
 
 
@@ -99,6 +103,7 @@ def _send(
         command,
         paused=status.pause is not None,
         spec_paused=bool(obj["spec"].get("paused")),
+        waiting=bool(waiting(status)) and status.stable is not None,
     )
     if refusal:
         raise NotAllowedError(f"{command} {namespace}/{name}: {refusal}")

@@ -8,7 +8,7 @@ import click
 import typer
 
 from sluice._version import __version__
-from sluice.cli import commands, controller, lint, rollouts, sandbox, simulate
+from sluice.cli import commands, controller, lint, rollouts, sandbox, simulate, undoing
 from sluice.errors import SluiceError
 
 app = typer.Typer(
@@ -26,6 +26,8 @@ app.command("pause")(commands.pause)
 app.command("resume")(commands.resume)
 app.command("abort")(commands.abort)
 app.command("retry")(commands.retry)
+app.command("undo")(undoing.undo)
+app.command("restart")(undoing.restart)
 app.command("controller")(controller.run)
 app.command("simulate")(simulate.simulate)
 app.command("lint")(lint.lint)

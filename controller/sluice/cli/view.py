@@ -77,6 +77,11 @@ def details(obj: dict[str, Any]) -> RenderableType:
     head.add_row("Policy", status.policy or "-")
     if status.freeze:
         head.add_row("Frozen", Text(f"{status.freeze.message}, since {age(status.freeze.since)}"))
+    for gate in status.gates:
+        head.add_row("Gate", Text(f"{gate.name} {gate.state.value}: {gate.message}"))
+    if status.templates:
+        kept = [f"{e.number} ({e.revision}, {age(e.at)} ago)" for e in status.templates]
+        head.add_row("Templates", Text(", ".join(kept)))
     parts: list[RenderableType] = [head]
     if status.checks:
         parts += ["", checks_table(status.checks)]

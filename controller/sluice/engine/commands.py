@@ -119,6 +119,9 @@ def refusal_in_phase(
         if spec_paused:
             return "spec.paused is true: set it to false where the ModelRollout is kept"
         return "" if paused else "it is not paused"
-    if command in (Command.PROMOTE, Command.PROMOTE_FULL) and phase is Phase.PREPARING:
-        return "the candidate is not ready yet"
+    if command in (Command.PROMOTE, Command.PROMOTE_FULL):
+        if phase is Phase.PREPARING:
+            return "the candidate is not ready yet"
+        if phase is Phase.PROMOTING:
+            return "the traffic is on its way to the candidate already"
     return ""

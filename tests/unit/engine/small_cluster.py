@@ -201,6 +201,19 @@ class SmallCluster:
         assert self.routes == {"vaaaa": 100}
         return self
 
+    def started_with(self) -> SmallCluster:
+        """With whatever revision the template has serving."""
+        self.run(3)
+        assert self.predictors == {f"v{self.template}": 100}
+        return self
+
+    def promote_to(self, template: str) -> None:
+        """Another version becomes the stable on its evidence."""
+        self.template = template
+        self.say(Verdict.PASS)
+        self.run(120)
+        assert self.predictors == {f"v{template}": 100}, self.status
+
     def rolling_out(self, template: str = "bbbb") -> SmallCluster:
         """With a candidate at the first step."""
         self.started()
