@@ -282,9 +282,16 @@ def finish_bake(draft: Draft) -> None:
     stable, candidate = draft.stable(), draft.candidate()
     draft.only(candidate.predictor)
     message = f"revision {candidate.revision} took the place of {stable.revision}"
-    draft.remember("Promoted", "AllChecksPassed", _numbers(draft.inputs.checks) or message)
+    draft.remember("Promoted", _why_promoted(draft), _numbers(draft.inputs.checks) or message)
     draft.note("Promoted", message)
     draft.enter(Phase.IDLE, message, stable=candidate, candidate=None, step=None, checkpoint=None)
+
+
+def _why_promoted(draft: Draft) -> str:
+    step = draft.status.step
+    if draft.status.returning:
+        return "ReturnedToStable"
+    return "PromotedByCommand" if step is not None and step.forced else "AllChecksPassed"
 
 
 def _no_sight(draft: Draft) -> str:

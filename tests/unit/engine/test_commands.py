@@ -153,3 +153,11 @@ def test_resume_against_spec_paused_is_refused_and_says_where_to_change_it(state
     assert cluster.status.last_command is not None
     assert "spec.paused" in cluster.status.last_command.message
     assert cluster.status.pause is not None
+
+
+def test_what_a_person_promoted_is_not_called_passed() -> None:
+    cluster = promoting()
+    cluster.half_ready.clear()
+    cluster.run(60)
+    entry = cluster.status.history[0]
+    assert (entry.outcome, entry.reason) == ("Promoted", "PromotedByCommand")

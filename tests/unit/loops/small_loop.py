@@ -39,7 +39,7 @@ from sluice.testing.kube import FakeKube
 from sluice.testing.prometheus import FakePrometheus
 
 KEY = "prod/iris"
-CANARY = {
+CANARY: dict[str, Any] = {
     "steps": [{"weight": 20, "hold": "20s"}, {"weight": 50, "hold": "20s"}],
     "bake": "30s",
     "warmup": "0s",

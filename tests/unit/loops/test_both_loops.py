@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sluice.api.status import Phase
 from sluice.kube.resources import MODEL_ROLLOUTS
 
-from .small_loop import SmallLoop
+from .small_loop import CANARY, SmallLoop
 
 
 def counted(loop: SmallLoop, name: str) -> int:
@@ -114,3 +116,36 @@ def test_a_pulse_that_breaks_holds_and_says_so() -> None:
         loop.reconciler.reconcile("prod/iris")
     assert loop.weights() == before
     assert "the pulse failed: odd" in loop.status.message
+
+
+LIMITED: dict[str, Any] = {
+    **CANARY,
+    "checks": [*CANARY["checks"], {"name": "few", "metric": "error-rate", "limit": {"max": 0.05}}],
+}
+
+
+def returning(strategy: dict[str, Any]) -> SmallLoop:
+    """Version 1, which was the stable before, has all the traffic again and bakes."""
+    loop = SmallLoop().rolling_out()
+    loop.tick(15)
+    loop.apply("repo/iris:1", rollbackWindow={"revisions": 1}, strategy={"canary": strategy})
+    loop.settle()
+    assert loop.weights()[loop.candidate()] == 100
+    return loop
+
+
+def test_a_return_within_the_rollback_window_bakes_and_says_why_it_was_promoted() -> None:
+    loop = returning(CANARY)
+    back = loop.candidate()
+    loop.tick(10)
+    assert loop.weights() == {back: 100}
+    entry = loop.status.history[0]
+    assert (entry.outcome, entry.reason) == ("Promoted", "ReturnedToStable")
+
+
+def test_a_return_that_fails_is_switched_back_by_a_limit() -> None:
+    loop = returning(LIMITED)
+    loop.failing.add(loop.candidate())
+    loop.tick(8)
+    assert loop.status.phase is Phase.ROLLED_BACK
+    assert "few" in loop.status.history[0].message
