@@ -65,7 +65,7 @@ def run(
         typer.Option(help="NAME=PATH of a key that signs requests to webhooks; may be repeated."),
     ] = None,
     webhook_ca_file: Annotated[
-        str | None, typer.Option(help="CA certificate (PEM) for webhooks by https.")
+        str | None, typer.Option(help="CA certificate (PEM) that webhooks are held to.")
     ] = None,
     log_format: Annotated[str, typer.Option(help="json or text.")] = "json",
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",

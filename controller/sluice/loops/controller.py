@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from sluice.clock import Clock, SystemClock
-from sluice.errors import ApiError, ConflictError
+from sluice.errors import ApiError, ConflictError, UsageError
 from sluice.kube.client import Client
 from sluice.kube.events import EventRecorder
 from sluice.kube.lease import Elector
@@ -28,7 +28,7 @@ from sluice.loops.own_metrics import OwnMetrics
 from sluice.loops.posting import HostRules, HttpPost
 from sluice.loops.pulse import Pulse
 from sluice.loops.reconcile import Policies, Reconciler
-from sluice.loops.settings import ControllerSettings
+from sluice.loops.settings import ControllerSettings, WebhookSettings
 from sluice.loops.stores import OwnWrites
 from sluice.loops.watching import ReflectorStore, Watching
 from sluice.loops.webhooks import Webhooks
@@ -86,9 +86,7 @@ class Controller:
             else None
         )
         self.webhooks = Webhooks(
-            post=HttpPost(
-                HostRules(settings.webhooks.allow_hosts), ca_file=settings.webhooks.ca_file
-            ),
+            post=_post(settings.webhooks),
             clock=clock,
             wake=self._wake,
             keys={name: Path(path) for name, path in settings.webhooks.keys.items()},
@@ -233,6 +231,14 @@ class Controller:
 
     def _ready(self) -> str:
         return self.watching.unsynced()
+
+
+def _post(settings: WebhookSettings) -> HttpPost:
+    """Raises UsageError for a CA file that is none."""
+    try:
+        return HttpPost(HostRules(settings.allow_hosts), ca_file=settings.ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise UsageError(f"--webhook-ca-file {settings.ca_file}: {error}") from error
 
 
 def run_controller(

@@ -90,7 +90,7 @@ class HttpPost:
     def __call__(
         self, url: str, body: bytes, headers: Mapping[str, str], timeout: float, /
     ) -> Reply:
-        """Send it; `timeout` is for all of it, in seconds."""
+        """Send it; `timeout` (seconds) is for the connection, and again for all that follows."""
         parts = urlsplit(url)
         host = (parts.hostname or "").rstrip(".")
         try:
