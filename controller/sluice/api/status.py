@@ -174,13 +174,14 @@ class StoredTemplate(StatusModel):
 
 
 class CommandStatus(StatusModel):
-    """The last one-shot command and what became of it."""
+    """The last one-shot command and what became of it. `by` is who the client says gave it."""
 
     id: str
     command: str
     accepted: bool
     message: str = ""
     at: str = ""
+    by: str | None = None
 
 
 class HistoryEntry(StatusModel):

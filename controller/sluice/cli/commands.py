@@ -16,6 +16,7 @@ from sluice.engine.commands import Command, Request, refusal_in_phase
 from sluice.engine.gates import waiting
 from sluice.errors import NotAllowedError, WaitTimeoutError
 from sluice.kube.client import Client
+from sluice.kube.rbac import who_am_i
 from sluice.kube.resources import MODEL_ROLLOUTS
 
 Name = Annotated[str, typer.Argument(help="The ModelRollout.")]
@@ -108,7 +109,8 @@ def _send(
     if refusal:
         raise NotAllowedError(f"{command} {namespace}/{name}: {refusal}")
     current = status.candidate or status.rejected
-    request = Request(uuid.uuid4().hex[:12], command, current.revision if current else "")
+    revision = current.revision if current else ""
+    request = Request(uuid.uuid4().hex[:12], command, revision, who_am_i(client))
     body = {"metadata": {"annotations": {COMMAND_ANNOTATION: request.to_annotation()}}}
     client.merge_patch(MODEL_ROLLOUTS, name, namespace, body)
     answer = _await_answer(client, name, namespace, request, timeout)

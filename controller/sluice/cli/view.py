@@ -12,6 +12,7 @@ from sluice.api.base import format_duration
 from sluice.api.status import CheckStatus, RolloutStatus
 from sluice.api.times import from_wire
 from sluice.cli.output import borderless, styled
+from sluice.engine.gates import waiting
 
 
 def age(stamp: str | None, now: float | None = None) -> str:
@@ -32,6 +33,7 @@ def list_row(obj: dict[str, Any], *, with_namespace: bool) -> list[str]:
     status = RolloutStatus.model_validate(obj.get("status") or {})
     meta = obj["metadata"]
     phase = status.phase.value + (" (paused)" if status.pause else "")
+    phase += " (waiting)" if waiting(status) else ""
     step = f"{status.step.index + 1}/{status.step.total}" if status.step else "-"
     candidate = status.candidate or status.rejected
     weight = "-"

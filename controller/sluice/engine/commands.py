@@ -1,8 +1,8 @@
 """One-shot commands: an annotation bound to a revision, acknowledged in the status.
 
-The annotation `sluice.dev/command` holds JSON: ``{"id": …, "command": …, "revision": …}``. The id
-makes it one-shot, the revision makes a late one harmless: a `promote` that was meant for another
-candidate is refused with a reason.
+The annotation `sluice.dev/command` holds JSON: ``{"id": …, "command": …, "revision": …, "by": …}``.
+The id makes it one-shot, the revision makes a late one harmless: a `promote` that was meant for
+another candidate is refused with a reason. Who gave it is what the client says, no proof.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from sluice.api.status import CommandStatus, Phase
 from sluice.api.times import to_wire
 from sluice.engine.draft import Draft
 from sluice.engine.gates import waiting
+
+_LONGEST_NAME = 200
 
 
 class Command(StrEnum):
@@ -36,10 +38,12 @@ class Request:
     id: str
     command: Command
     revision: str
+    by: str = ""
 
     def to_annotation(self) -> str:
         """The annotation's value."""
-        return json.dumps({"id": self.id, "command": self.command, "revision": self.revision})
+        content = {"id": self.id, "command": self.command, "revision": self.revision}
+        return json.dumps({**content, "by": self.by} if self.by else content)
 
 
 def new_command(draft: Draft) -> Command | None:
@@ -49,7 +53,12 @@ def new_command(draft: Draft) -> Command | None:
         return None
     try:
         raw = json.loads(text)
-        request = Request(str(raw["id"]), Command(raw["command"]), str(raw.get("revision", "")))
+        request = Request(
+            str(raw["id"]),
+            Command(raw["command"]),
+            str(raw.get("revision", "")),
+            str(raw.get("by", ""))[:_LONGEST_NAME],
+        )
     except (ValueError, KeyError, TypeError):
         request = None
     last = draft.status.last_command
@@ -71,12 +80,14 @@ def new_command(draft: Draft) -> Command | None:
             accepted=not refusal,
             message=refusal or "accepted",
             at=to_wire(draft.now),
+            by=(request.by or None) if request else None,
         )
     )
     if refusal or request is None:
         draft.note("CommandRefused", f"{name}: {refusal}", warning=True)
         return None
-    draft.note("CommandAccepted", f"{name} (revision {request.revision or '-'})")
+    by = f" by {request.by}" if request.by else ""
+    draft.note("CommandAccepted", f"{name}{by} (revision {request.revision or '-'})")
     return request.command
 
 

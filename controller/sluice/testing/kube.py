@@ -23,7 +23,7 @@ from urllib.parse import unquote
 
 from sluice.errors import ApiUnavailableError
 from sluice.kube.client import APPLY_PATCH, JSON_PATCH, Client
-from sluice.kube.resources import SELF_SUBJECT_ACCESS_REVIEWS
+from sluice.kube.resources import SELF_SUBJECT_ACCESS_REVIEWS, SELF_SUBJECT_REVIEWS
 from sluice.kube.transport import Call
 from sluice.testing.json_patch import PatchDoesNotFit, apply_merge, apply_patch
 
@@ -169,6 +169,7 @@ class FakeKube:
         self.calls: list[Seen] = []
         self.watches: list[FakeWatch] = []
         self.denied: set[tuple[str, str]] = set()
+        self.user = "someone@example.com"
         """(verb, plural) that access reviews answer with no. Calls are let through all the same."""
         self.on_call: Callable[[Call], None] | None = None
         """Called before each answer: to change the world between two requests."""
@@ -284,6 +285,8 @@ class FakeKube:
             asked = call.body["spec"]["resourceAttributes"]
             allowed = (asked["verb"], asked["resource"]) not in self.denied
             return FakeResponse(201, {**call.body, "status": {"allowed": allowed}})
+        if target.plural == SELF_SUBJECT_REVIEWS.plural:
+            return FakeResponse(201, {"status": {"userInfo": {"username": self.user}}})
         if verb == "create":
             return FakeResponse(201, self._create(target, call.body, dry))
         if verb == "delete":

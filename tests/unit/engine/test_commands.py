@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from sluice.api.rollout import COMMAND_ANNOTATION
 from sluice.api.status import Phase, Verdict
-from sluice.engine.commands import Command
+from sluice.engine.commands import Command, Request
 
 from ..docs.commands_table import cells
 from .small_cluster import SmallCluster
@@ -161,3 +162,14 @@ def test_what_a_person_promoted_is_not_called_passed() -> None:
     cluster.run(60)
     entry = cluster.status.history[0]
     assert (entry.outcome, entry.reason) == ("Promoted", "PromotedByCommand")
+
+
+def test_who_gave_a_command_is_in_the_status_the_event_and_the_decisions() -> None:
+    cluster = stepping()
+    request = Request("c9", Command.PAUSE, "bbbb", by="mara@example.com")
+    cluster.annotations[COMMAND_ANNOTATION] = request.to_annotation()
+    cluster.step()
+    assert cluster.status.last_command is not None
+    assert cluster.status.last_command.by == "mara@example.com"
+    assert cluster.told("CommandAccepted")[-1] == "pause by mara@example.com (revision bbbb)"
+    assert "mara@example.com" in cluster.status.decisions[-2].message

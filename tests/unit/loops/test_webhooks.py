@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,6 +21,7 @@ from sluice.engine.facts import Question
 from sluice.errors import WebhookDeniedError, WebhookError
 from sluice.loops.posting import LONGEST_ANSWER, HostRules, HttpPost, Reply
 from sluice.loops.webhooks import Webhooks, signature, understood
+from sluice.sandbox.operator.certificate import Certificate, self_signed
 from sluice.testing.clock import ManualClock
 
 KEY = "prod/iris"
@@ -228,7 +230,9 @@ def test_a_name_that_points_inside_is_refused(found: str) -> None:
 
 
 @contextmanager
-def serving(answer: Any) -> Iterator[tuple[str, list[tuple[dict[str, str], bytes]]]]:
+def serving(
+    answer: Any, tls: Certificate | None = None
+) -> Iterator[tuple[str, list[tuple[dict[str, str], bytes]]]]:
     """A server on loopback; `answer(handler)` replies."""
     got: list[tuple[dict[str, str], bytes]] = []
 
@@ -243,10 +247,15 @@ def serving(answer: Any) -> Iterator[tuple[str, list[tuple[dict[str, str], bytes
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls.certificate_file, tls.key_file)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", got
+        scheme = "http" if tls is None else "https"
+        yield f"{scheme}://127.0.0.1:{server.server_address[1]}", got
     finally:
         server.shutdown()
         server.server_close()
@@ -303,6 +312,24 @@ def test_a_peer_that_drips_is_cut_when_the_whole_timeout_is_over() -> None:
         with pytest.raises(WebhookError, match=r"no answer from 127.0.0.1 within 0.3s"):
             POST(url, b"{}", {}, 0.3)
         stop.set()
+
+
+def test_by_https_the_certificate_is_checked(tmp_path: Path) -> None:
+    certificate = self_signed(tmp_path)
+    trusting = HttpPost(HostRules(["127.0.0.1"]), ca_file=str(certificate.certificate_file))
+    with serving(lambda h: reply(h, 204, b""), certificate) as (url, got):
+        assert trusting(f"{url}/x", b"{}", {}, 5.0).status == 204
+        with pytest.raises(WebhookError, match="certificate is not valid"):
+            POST(f"{url}/x", b"{}", {}, 5.0)
+    assert len(got) == 1
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_peer_that_says_nothing_is_cut(scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/"
+        with pytest.raises(WebhookError, match=r"no answer from 127\.0\.0\.1 within 0\.2s"):
+            POST(url, b"{}", {}, 0.2)
 
 
 def test_nobody_there_says_so_without_the_path_or_the_query() -> None:
