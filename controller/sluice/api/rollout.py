@@ -21,6 +21,7 @@ CHANGE_CAUSE_ANNOTATION = "kubernetes.io/change-cause"
 # Where the controller's copies keep what it needs of managedFields, which are large.
 SPEC_MANAGER_KEY = "specManager"
 _LONGEST_NOTE = 200
+_LONGEST_PREFIX = 240  # of the 253 characters of a name
 
 
 class DeletionPolicy(StrEnum):
@@ -164,6 +165,11 @@ def parse_rollout(obj: dict[str, Any]) -> Rollout:
         changed_by=changed_by(obj),
         change_cause=_short((meta.get("annotations") or {}).get(CHANGE_CAUSE_ANNOTATION)),
     )
+
+
+def template_name(rollout: str, revision: str) -> str:
+    """The ControllerRevision that keeps a revision's template. No StatefulSet's has a dot there."""
+    return f"{rollout[:_LONGEST_PREFIX]}.{revision}"
 
 
 def changed_by(obj: dict[str, Any]) -> str | None:

@@ -67,7 +67,8 @@ class StepStatus(StatusModel):
     """The step in progress; `progress` is for people: "2/3". Times are RFC 3339.
 
     `forced` is a person's wish to leave the step without its hold and evidence (`promote`, or
-    `promote-full`), `released` that its manual pause was ended by `resume`.
+    `promote-full`), `released` that its manual pause was ended by `resume`, `gated` that the
+    evidence let it go on and a gate did not.
     """
 
     index: int
@@ -79,6 +80,7 @@ class StepStatus(StatusModel):
     hold_until: str | None = None
     forced: str | None = None
     released: bool | None = None
+    gated: bool | None = None
 
 
 class TrafficStatus(StatusModel):

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sluice.api.rollout import template_name
 from sluice.api.status import Phase, RolloutStatus, StoredTemplate
 from sluice.cli.commands import Name
 from sluice.cli.options import Context, Kubeconfig, Namespace, connect
@@ -106,7 +107,7 @@ def _choice(kept: Sequence[StoredTemplate]) -> str:
 
 
 def _kept(client: Client, name: str, namespace: str, target: StoredTemplate) -> dict[str, Any]:
-    stored = f"{name}-{target.revision}"
+    stored = template_name(name, target.revision)
     try:
         found = client.get(CONTROLLER_REVISIONS, stored, namespace)
     except NotFoundError as error:

@@ -157,6 +157,7 @@ def _pause_from_spec(draft: Draft) -> None:
         draft.hold("SpecPaused", "spec.paused is true")
     elif not paused and status.pause is not None and status.pause.reason == "SpecPaused":
         draft.set(pause=None)
+        _restart_the_undecided_clock(draft)
         draft.note("Resumed", "spec.paused is false again")
     if not status.phase.active and status.pause is not None:
         draft.set(pause=None)
@@ -170,9 +171,7 @@ def _obey(draft: Draft, command: Command | None) -> None:
     elif command is Command.RESUME:
         gates.release(draft)
         draft.set(pause=None)
-        step = draft.status.step
-        if step is not None:  # a pause for lack of evidence starts its clock anew
-            draft.set(step=step.model_copy(update={"started_at": to_wire(draft.now)}))
+        _restart_the_undecided_clock(draft)
     elif command is Command.ABORT and not draft.status.phase.active:
         _refuse_to_start(draft)
     elif command is Command.ABORT:
@@ -181,6 +180,13 @@ def _obey(draft: Draft, command: Command | None) -> None:
         draft.enter(Phase.IDLE, "trying the rejected revision again", rejected=None)
     elif command in (Command.PROMOTE, Command.PROMOTE_FULL):
         _promote(draft, full=command is Command.PROMOTE_FULL)
+
+
+def _restart_the_undecided_clock(draft: Draft) -> None:
+    """Time spent in a pause is no lack of evidence."""
+    if draft.status.step is not None:
+        step = draft.status.step.model_copy(update={"started_at": to_wire(draft.now)})
+        draft.set(step=step)
 
 
 def _promote(draft: Draft, *, full: bool) -> None:

@@ -37,7 +37,8 @@ def preparing(draft: Draft) -> None:
         return
     deadline = draft.inputs.rollout.spec.progress_deadline_seconds
     problem = _problem(draft)
-    if draft.in_phase_for() >= deadline:
+    waited = _unready_for(draft)
+    if waited >= deadline:
         begin_rollback(
             draft,
             "ProgressDeadlineExceeded",
@@ -45,7 +46,15 @@ def preparing(draft: Draft) -> None:
         )
         return
     draft.set(message=f"waiting for revision {candidate.revision} to become ready{problem}")
-    draft.look_again_in(min(WAITING_SECONDS, deadline - draft.in_phase_for()))
+    draft.look_again_in(min(WAITING_SECONDS, deadline - waited))
+
+
+def _unready_for(draft: Draft) -> float:
+    """Since the candidate was added; or, if it was ready once and waited, since it no longer is."""
+    if draft.status.ready_at is None:
+        return draft.in_phase_for()
+    freeze = draft.status.freeze
+    return draft.now - ((from_wire(freeze.since) if freeze else None) or draft.now)
 
 
 def _ready(draft: Draft) -> None:
@@ -169,7 +178,7 @@ def _progress(draft: Draft, step: StepStatus) -> None:
         gates.wait_for_a_person(draft, where)
     elif open_checks:
         draft.set(message=f"{where}: " + "; ".join(open_checks))
-        _undecided_for_long(draft, step)
+        _undecided_for_long(draft, _without_gated_time(draft, step))
     else:
         _leave_step(draft, step, "every check says Pass: " + _numbers(checks))
 
@@ -182,6 +191,17 @@ def _leave_step(draft: Draft, step: StepStatus, why: str, *, full: bool = False)
     elif gates.may_pass(draft, Moment.BEFORE_STEP, step.index + 1):
         _enter_step(draft, step.index + 1)
         draft.look_again_in(0.05)
+    if draft.status.phase is Phase.STEPPING and draft.status.step == step and not step.gated:
+        draft.set(step=step.model_copy(update={"gated": True}))
+
+
+def _without_gated_time(draft: Draft, step: StepStatus) -> StepStatus:
+    """A weekend spent at a closed gate was no lack of evidence: that clock begins now."""
+    if not step.gated:
+        return step
+    step = step.model_copy(update={"gated": None, "started_at": to_wire(draft.now)})
+    draft.set(step=step)
+    return step
 
 
 def _begin_promotion(draft: Draft, why: str) -> None:

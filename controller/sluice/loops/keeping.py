@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from sluice.api.base import API_VERSION
-from sluice.api.rollout import Rollout
+from sluice.api.rollout import Rollout, template_name
 from sluice.api.status import Phase, RolloutStatus, StoredTemplate
 from sluice.engine.inputs import Decision, Inputs
 from sluice.errors import AlreadyExistsError, ApiError, NotFoundError
@@ -99,17 +99,12 @@ class Keeper:
     def _remove(self, rollout: Rollout, entry: StoredTemplate) -> None:
         try:
             self._client.delete(
-                CONTROLLER_REVISIONS, revision_name(rollout.name, entry.revision), rollout.namespace
+                CONTROLLER_REVISIONS, template_name(rollout.name, entry.revision), rollout.namespace
             )
         except NotFoundError:
             pass
         except ApiError as error:
             log.warning("old template not removed", rollout=rollout.key, error=str(error))
-
-
-def revision_name(rollout: str, revision: str) -> str:
-    """The ControllerRevision's name."""
-    return f"{rollout}-{revision}"
 
 
 def controller_revision(obj: Object, rollout: Rollout, head: StoredTemplate) -> dict[str, Any]:
@@ -118,7 +113,7 @@ def controller_revision(obj: Object, rollout: Rollout, head: StoredTemplate) -> 
         "apiVersion": CONTROLLER_REVISIONS.api_version,
         "kind": CONTROLLER_REVISIONS.kind,
         "metadata": {
-            "name": revision_name(rollout.name, head.revision),
+            "name": template_name(rollout.name, head.revision),
             "labels": {ROLLOUT_LABEL: rollout.name[:_LONGEST_LABEL].rstrip("-.")},
             "ownerReferences": [
                 {

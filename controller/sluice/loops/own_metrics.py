@@ -29,6 +29,7 @@ class OwnMetrics:
         )
         self.rollouts = gauge("sluice_rollouts", "Rollouts, by phase.", ["phase"])
         self.frozen = gauge("sluice_frozen_rollouts", "Rollouts that wait for Seldon's freeze.")
+        self.gated = gauge("sluice_gated_rollouts", "Rollouts that wait for a gate.")
         self.breach_to_moved = histogram(
             "sluice_breach_to_moved_seconds",
             "From the metrics read that showed harm to the traffic seen off the candidate.",

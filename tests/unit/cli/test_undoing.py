@@ -58,7 +58,7 @@ def put(kube: FakeKube, now: str, *stables: str, spec: Any = None, **status: Any
     for number, image in zip(range(len(stables), 0, -1), stables, strict=True):
         kept.append({"number": number, "revision": revision(image), "at": NOW})
         data = {"template": template(image), "source": {"gitCommit": image}}
-        name = f"iris-{revision(image)}"
+        name = f"iris.{revision(image)}"
         stored = {"metadata": {"name": name}, "revision": number, "data": data}
         client.create(CONTROLLER_REVISIONS, stored, "prod")
     created["status"] = {
@@ -167,7 +167,7 @@ def test_a_kept_template_that_is_gone_or_was_changed_is_not_used(
     kube: FakeKube, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put(kube, "m:2", "m:2", "m:1")
-    client, name = kube.client(), f"iris-{revision('m:1')}"
+    client, name = kube.client(), f"iris.{revision('m:1')}"
     client.merge_patch(
         CONTROLLER_REVISIONS, name, "prod", {"data": {"template": template("m:evil")}}
     )

@@ -253,6 +253,53 @@ def test_harm_outside_the_windows_rolls_back_at_once(index: int) -> None:
     assert cluster.routes == {"vaaaa": 100}
 
 
+HASTY = CanaryPolicySpec.model_validate(
+    {**POLICY.to_dict(), "onUndecided": {"after": "1h", "action": "RollBack"}}
+)
+
+
+def test_a_night_at_a_closed_window_is_no_lack_of_evidence() -> None:
+    cluster = SmallCluster(now=WEDNESDAY_NOON, policy=HASTY).rolling_out()
+    cluster.gates = OFFICE
+    cluster.say(Verdict.PASS)
+    cluster.now = WEDNESDAY_NOON + 5 * 3600
+    cluster.run(60)
+    cluster.now = WEDNESDAY_NOON + 20 * 3600
+    cluster.say(Verdict.NO_DATA)
+    cluster.run(60)
+    assert cluster.status.phase is Phase.STEPPING
+    cluster.run(3600, every=60)
+    assert cluster.status.rollback_reason == "Undecided", "an hour without evidence is one"
+
+
+def test_a_weekend_in_spec_paused_is_no_lack_of_evidence() -> None:
+    cluster = SmallCluster(policy=HASTY).rolling_out()
+    cluster.say(Verdict.NO_DATA)
+    cluster.paused = True
+    cluster.run(3 * 86400, every=7200)
+    cluster.paused = False
+    cluster.run(60)
+    assert cluster.status.phase is Phase.STEPPING
+
+
+def test_a_candidate_that_waits_for_its_first_step_may_restart_a_pod() -> None:
+    cluster = SmallCluster(now=WEDNESDAY_NOON).started()
+    cluster.gates = webhook("BeforeStep")
+    cluster.template = "bbbb"
+    cluster.run(3600, every=60)
+    assert cluster.status.phase is Phase.PREPARING
+    assert cluster.status.ready_at is not None
+    cluster.half_ready.add("vbbbb")
+    cluster.run(cluster.deadline - 2)
+    assert cluster.status.phase is Phase.PREPARING
+    restarted = cluster.clone()
+    restarted.half_ready = set()
+    restarted.run(3)
+    assert restarted.status.phase is Phase.PREPARING, "it has the whole deadline for it"
+    cluster.run(5)
+    assert cluster.status.rollback_reason == "ProgressDeadlineExceeded"
+
+
 def test_a_time_zone_that_is_not_known_fails_the_gate_and_harm_still_rolls_back() -> None:
     cluster = SmallCluster().rolling_out()
     cluster.gates = {"windows": [{"timeZone": "Europe/Atlantis"}]}

@@ -50,9 +50,13 @@ def test_the_other_rollout_serving_the_same_images_opens_it() -> None:
     loop = SmallLoop()
     assert "there is no ModelRollout iris in namespace stage" in waiting(loop)
     assert loop.status.phase is Phase.IDLE
+    loop.pulse.beat()
+    assert loop.metrics.registry.get_sample_value("sluice_gated_rollouts") == 1
     stage(loop, "repo/iris:2")
     loop.settle()
     assert loop.status.candidate is not None
+    loop.pulse.beat()
+    assert loop.metrics.registry.get_sample_value("sluice_gated_rollouts") == 0
 
 
 @pytest.mark.parametrize(
