@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 from sluice.errors import WebhookDeniedError, WebhookError
 
 LONGEST_ANSWER = 64 * 1024  # bytes
+# Where clouds answer with credentials, beside the link-local 169.254.169.254.
+_METADATA = frozenset({"fd00:ec2::254", "100.100.100.200", "192.0.0.192"})
 _INTERNAL = (".svc", ".svc.cluster.local")
 
 
@@ -75,6 +77,7 @@ class HostRules:
             or address.is_link_local
             or address.is_multicast
             or address.is_unspecified
+            or str(address) in _METADATA
         )
         if inside:
             raise WebhookDeniedError(f"{host} points at {found}, which is not allowed")
