@@ -218,6 +218,7 @@ WRONG: dict[str, tuple[Change, str]] = {
     "a webhook's timeout of a day": (webhook(timeout="1d"), "at most 30s"),
     "a webhook's timeout of nothing": (webhook(timeout="0s"), "above 0s"),
     "a webhook asked every second": (webhook(interval="1s"), "at least 10s"),
+    "a webhook with another gate's name": (webhook(name="windows"), "choose another"),
     "eleven retries": (webhook(retries=11), "less than or equal to 10"),
     "a roll back before there is a candidate": (
         webhook(at="BeforeStart", onFailure="RollBack"),

@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel
 
 from sluice.api.base import DURATION_PATTERN, GROUP, VERSION
+from sluice.api.gates import RESERVED_NAMES
 from sluice.api.policy import CanaryPolicySpec
 from sluice.api.rollout import CLUSTER_POLICY_KIND, POLICY_KIND, RolloutSpec
 from sluice.api.schema import Rule, Schema, StructuralSchema
@@ -101,6 +102,10 @@ RULES: dict[str, list[Rule]] = {
         ),
     ],
     "Webhook": [
+        _rule(
+            f"!(self.name in {list(RESERVED_NAMES)})",
+            "the names windows and pause are those of other gates: choose another",
+        ),
         _rule(
             "!has(self.onFailure) || self.onFailure == 'Hold' || self.at == 'BeforeStep' || "
             "self.at == 'BeforePromotion'",

@@ -16,6 +16,8 @@ TIME_PATTERN = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
 ZONE_PATTERN = r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$"
 # A user's name or password in a URL would end in logs: a key signs the request instead.
 URL_PATTERN = r"^https?://[A-Za-z0-9._:\[\]-]+(/[^\s#]*)?$"
+# What other gates are called in the status.
+RESERVED_NAMES = ("windows", "pause")
 _NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 
 
@@ -124,6 +126,8 @@ class Webhook(Model):
 
     @model_validator(mode="after")
     def _sane(self) -> Webhook:
+        if self.name in RESERVED_NAMES:
+            raise ValueError(f"a webhook cannot be named {self.name!r}: another gate is")
         if not 0 < self.timeout <= 30:
             raise ValueError(f"webhook {self.name!r}: timeout must be above 0s and at most 30s")
         if self.interval < 10:

@@ -166,8 +166,10 @@ def _pause_from_spec(draft: Draft) -> None:
 def _obey(draft: Draft, command: Command | None) -> None:
     if command is Command.PAUSE:
         draft.hold("Requested", "paused by command; `sluice resume` goes on")
-        if draft.status.step is not None:  # a `promote` that waits for a gate is taken back
-            draft.set(step=draft.status.step.model_copy(update={"forced": None}))
+        step = draft.status.step
+        if step is not None and draft.status.phase is Phase.STEPPING:
+            # A `promote` that waits for a gate is taken back.
+            draft.set(step=step.model_copy(update={"forced": None}))
     elif command is Command.RESUME:
         gates.release(draft)
         draft.set(pause=None)

@@ -158,6 +158,10 @@ def test_resume_against_spec_paused_is_refused_and_says_where_to_change_it(state
 
 def test_what_a_person_promoted_is_not_called_passed() -> None:
     cluster = promoting()
+    cluster.command(Command.PAUSE)  # later, and without a bearing on who promoted it
+    cluster.step()
+    cluster.command(Command.RESUME)
+    cluster.step()
     cluster.half_ready.clear()
     cluster.run(60)
     entry = cluster.status.history[0]
