@@ -17,7 +17,7 @@ help: ## List the targets
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python >= 3.11 is needed, this is %s: set PYTHON=" % sys.version.split()[0])'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo "installing Python packages into $(VENV) (about half a minute)"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
@@ -37,14 +37,19 @@ lint: setup ## ruff, mypy --strict, import-linter, generated files in step
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m sluice.api.crds --check manifests/crds
+	$(BIN)/python -m sluice.cli.documents --check docs/schemas
+	$(BIN)/python -m sluice.cli.reference --check docs/cli.md
 
 format: setup ## Format the code
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-crds: setup ## Generate manifests/crds from the typed resources
+crds: setup ## Generate manifests/crds, docs/schemas and the option tables of docs/cli.md
 	$(BIN)/python -m sluice.api.crds manifests/crds
+	$(BIN)/python -m sluice.cli.documents docs/schemas
+	$(BIN)/python -m sluice.cli.reference docs/cli.md
 	cp manifests/crds/* charts/sluice/files/crds/
 	cp manifests/rbac/* charts/sluice/files/rbac/
+	cp manifests/rbac/controller*.yaml controller/sluice/doctor/rbac/
 
 test: lint test-unit parts test-api test-models test-sandbox ## All tiers
 

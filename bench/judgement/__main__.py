@@ -21,21 +21,22 @@ from bench.judgement.peers import PEERS, Rule, SafeRollout
 OUT = Path(__file__).parents[2] / "docs" / "benchmarks"
 EVALUATION_SEED = 20_260
 IN_TRACK_2 = (
-    "healthy", "bursty", "shared outage", "metrics outage", "errors x2", "errors x5", "errors x20",
-    "latency x2", "late", "intermittent",
+    "healthy", "bursty", "very bursty", "shared outage", "metrics outage", "errors x2", "errors x5",
+    "errors x20", "latency x2", "late", "intermittent",
 )  # fmt: skip
 
 # What differs besides the test, made alike.
 ALIKE: dict[str, Rule] = {
     "Sluice": sluice,
-    "Sluice, no warm-up": partial(sluice, warmup=0.0),
+    "Sluice, no warm-up": partial(sluice, warm=False),
     "Sluice, skew 0": partial(sluice, skew=0.0),
-    "Sluice, neither": partial(sluice, warmup=0.0, skew=0.0),
+    "Sluice, neither": partial(sluice, warm=False, skew=0.0),
+    "Sluice, no history": partial(sluice, learns=False),
     "GrowthBook, alpha 1%": SafeRollout(alpha=0.01),
     "GrowthBook, alpha 1%, 30 s warm-up": SafeRollout(alpha=0.01, skipped=2),
 }
-ALIKE_IN = ("cold start", "shared outage", "errors x2", "errors x5", "errors x20", "latency +20%",
-    "latency x2")  # fmt: skip
+ALIKE_IN = ("bursty", "cold start", "shared outage", "errors x2", "errors x5", "errors x20",
+    "latency +20%", "latency x2")  # fmt: skip
 
 
 def main() -> int:
@@ -53,13 +54,6 @@ def main() -> int:
         print(f"{time.process_time() - start:6.1f} s CPU  {what}", file=sys.stderr)
 
     track1 = measure(CELLS, {**PEERS, OURS: sluice}, runs=runs, seed=given.seed, tell=tell)
-    bursty = measure(
-        [cell for cell in CELLS if cell.name == "bursty"],
-        {OURS: partial(sluice, overdispersion=2.0)},
-        runs=runs,
-        seed=given.seed,
-        tell=lambda name: tell(f"{name}, overdispersion set"),
-    )[0]
     alike = measure(
         [cell for cell in CELLS if cell.name in ALIKE_IN],
         ALIKE,
@@ -79,7 +73,7 @@ def main() -> int:
             scrapes=schedule.scrapes,
         )
     given.out.mkdir(parents=True, exist_ok=True)
-    text = page(track1, bursty, alike, track2, runs=runs, seed=given.seed)
+    text = page(track1, alike, track2, runs=runs, seed=given.seed)
     (given.out / "judgement.md").write_text(text)
     tracks = {"sameWeights": track1, "madeAlike": alike, "nativeSchedules": track2}
     data = {name: [asdict(outcome) for outcome in found] for name, found in tracks.items()}

@@ -92,16 +92,22 @@ def _slower(name: str, factor: float) -> Cell:
 HEALTHY = "healthy"
 CELLS = (
     Cell(HEALTHY, "the candidate is like the stable", "acceptable"),
-    Cell("bursty", "like the stable; each side's failures come in bunches", "acceptable", fano=2),
+    Cell(
+        "bursty",
+        "like the stable; each side's failures come in bunches (variance twice the mean)",
+        "acceptable",
+        fano=2,
+    ),
+    Cell("very bursty", "the same with a variance four times the mean", "acceptable", fano=4),
     Cell(
         "cold start",
-        "like the stable, but five times as slow in its first 30 s (= `warmup`)",
+        "like the stable, but five times as slow in its first 30 s",
         "acceptable",
         times_latency=between(0, 0.5, 5.0),
     ),
     Cell(
         "long cold start",
-        "the same for 60 s, longer than `warmup`",
+        "the same for 60 s",
         "acceptable",
         times_latency=between(0, 1, 5.0),
     ),

@@ -16,7 +16,7 @@ import yaml
 from bench.judgement.cells import SCRAPE, Cell
 from bench.judgement.decisions import PROMOTED, ROLLED_BACK, Decisions
 from bench.judgement.peers import blind
-from bench.judgement.traffic import Counts
+from bench.judgement.traffic import Counts, past
 from sluice.api.policy import CanaryPolicySpec
 from sluice.evidence import EDGES, plans_of
 from sluice.evidence.fleet import Fleet, shape_of
@@ -34,25 +34,28 @@ def sluice(
     cell: Cell,
     counts: Counts,
     *,
-    overdispersion: float = 1.0,
-    warmup: float | None = None,
+    warm: bool = True,
     skew: float = SKEW,
+    learns: bool = True,
 ) -> Decisions:
     """The decisions of `balanced`, promotion after all its holds at the earliest.
 
-    What is not given is as shipped; `warmup` in seconds.
+    What is not given is as shipped. Without `warm` everything counts from the first second; without
+    `learns` nothing is known of the stable's hour before.
     """
     policy = balanced()
-    unjudged = policy.warmup if warmup is None else warmup
-    plans = tuple(replace(plan, overdispersion=overdispersion) for plan in plans_of(policy))
+    unjudged = policy.warmup if warm else 0.0
+    plans = tuple(replace(p, warmup=p.warmup if warm else 0.0) for p in plans_of(policy))
     runs = counts.shape[1]
     fleet = Fleet(shape_of(plans, EDGES))
     keys = [str(run) for run in range(runs)]
     for key in keys:
         fleet.add(key, plans, None)
+    if learns:
+        fleet.remember(keys, past(cell, counts).astype(np.float64))
     decisions = Decisions.none(runs)
     hold = sum(step.hold for step in policy.steps)
-    unseen = np.zeros(counts.shape[1:])
+    unseen, since = np.zeros(counts.shape[1:]), unjudged
     for end in range(1, len(counts) + 1):
         live = np.flatnonzero(decisions.open)
         if not len(live):
@@ -62,8 +65,9 @@ def sluice(
         unseen += counts[end - 1]
         if blind(cell, end, 1):
             continue  # the counters go on: the first scrape after the outage brings all of it
-        fleet.update([keys[i] for i in live], unseen[live], np.zeros(len(live), np.bool_), skew)
-        unseen[:] = 0
+        baking, ages = np.zeros(len(live), np.bool_), np.full(len(live), since)
+        fleet.update([keys[i] for i in live], unseen[live], baking, ages, skew)
+        unseen[:], since = 0, end * SCRAPE
         harm, passed = np.zeros((2, runs), dtype=np.bool_)
         passed[live] = end * SCRAPE >= hold
         for check, plan in enumerate(plans):

@@ -70,7 +70,6 @@ def named(truth: str) -> list[str]:
 
 def page(
     outcomes: list[Outcome],
-    bursty: Outcome,
     alike: list[Outcome],
     native: list[Outcome],
     *,
@@ -83,7 +82,7 @@ def page(
     parts = [
         HEAD.read_text().format(runs=runs, seed=seed, cells=cells),
         "## Targets\n",
-        targets(book, bursty),
+        targets(book),
         "\n## Where a peer is better\n",
         better_peers(book),
         WHY,
@@ -104,19 +103,26 @@ def page(
 
 
 WHY = """
-The same traffic again, with what differs besides the test made alike: Sluice without its warm-up,
-or without waiting an increment for scrapes that are apart (`skew` 0; it looks free here only
-because the scrapes of this traffic never are), and GrowthBook with a warm-up. Where harm is gross
-the warm-up and that wait decide who is first; a mild general slow-down GrowthBook sees sooner in
-either case (its test looks at the mean latency, Sluice at the shares beyond the bucket edges,
-with `acceptableRatio: 1.1` and `negligibleBelow`). Its false rollbacks of a short cold start go
-away with a warm-up; those of a shared outage under changing weights (track 2) cannot, as it
-compares pooled means.
+The same traffic again, with what differs besides the test made alike: Sluice without its warm-ups,
+without the stable's hour before, or without waiting an increment for scrapes that are apart (`skew`
+0; it looks free here only because the scrapes of this traffic never are), and GrowthBook with a
+warm-up. Where harm is gross the warm-up and that wait decide who is first; a mild general slow-down
+GrowthBook sees sooner in either case (its test looks at the mean latency, Sluice at the shares
+beyond the bucket edges, with `acceptableRatio: 1.1` and `negligibleBelow`). Its false rollbacks of a
+short cold start go away with a warm-up; those of a shared outage under changing weights (track 2)
+cannot, as it compares pooled means.
 """
+REMARK = (
+    "Bunched failures cost time instead of false rollbacks: how bunched they are is learned from "
+    "the stable's hour before and on the way. A cold start that lasts longer than a check's "
+    "`warmup` is the candidate's own behaviour as far as any rule can see. The metrics outage "
+    "itself decides nothing; what is rolled back in that cell is chance, as in `healthy`."
+)
 LIMITS = """\
-- Simulated requests are independent given the rates (but for `bursty`); real ones hang together
-  more, and every rule suffers from that.
-- The bake is left out: after its promotion Sluice goes on looking for harm for 10 minutes.
+- Simulated requests are independent given the rates (but for the bursty cells); real ones hang
+  together more, and every rule suffers from that.
+- The bake is left out: after its promotion Sluice goes on looking for harm for 10 minutes, with 5%
+  of the traffic on the old version to compare with. `sluice simulate` has it.
 - Argo Rollouts, Flagger and Iter8 can be given any query; a good one can be much better than the
   documented one. What they cannot be given is a stated risk."""
 
@@ -144,7 +150,7 @@ def _track(book: Book) -> list[str]:
     return parts
 
 
-def targets(book: Book, bursty: Outcome) -> str:
+def targets(book: Book) -> str:
     """What was asked of `balanced`, with what came out."""
     rows = ["| asked | found | met |", "|---|---|---|"]
 
@@ -167,7 +173,7 @@ def targets(book: Book, bursty: Outcome) -> str:
     )
     for cell in (c for c in CELLS if c.ratio in (2, 5, 20) and not c.harm_from):
         _cost(row, book, cell)
-    rows += ["", _where(book), "", _remedy(bursty)]
+    rows += ["", _where(book), "", REMARK]
     return "\n".join(rows)
 
 
@@ -243,15 +249,3 @@ def ablation(book: Book) -> str:
         return f"{outcome.bad_mean:,.0f} bad, {minutes(outcome.minutes_to_rollback)} min"
 
     return book.table(book.cells, show)
-
-
-def _remedy(bursty: Outcome) -> str:
-    return (
-        "`bursty` breaks the assumption that failures are independent. With the overdispersion set "
-        "to its true 2 (an input of the evidence; no policy field sets it yet): "
-        f"{percent(bursty.rolled_back)} false rollbacks, promoted after "
-        f"{minutes(bursty.minutes_to_promote)} min (median), "
-        f"{_short(bursty.undecided.value)}% undecided. `long cold start` is the candidate's own "
-        "behaviour as far as any rule can see: a longer `warmup` is the remedy. The metrics outage "
-        "itself decides nothing; what is rolled back in that cell is chance, as in `healthy`."
-    )

@@ -54,6 +54,17 @@ def simulate(cell: Cell, runs: int, seed: int, share: float | FloatArray = 0.2) 
     return counts
 
 
+def past(cell: Cell, counts: Counts) -> NDArray[np.int64]:
+    """The stable's hour before these runs: shape (SCRAPES, runs, 2), requests and failures.
+
+    As the cell begins. Drawn apart from the runs, but as repeatable as they are.
+    """
+    rng = np.random.default_rng([int(counts[0].sum()), sum(map(ord, cell.name))])
+    n = rng.poisson(cell.rps(0.0) * SCRAPE, (SCRAPES, counts.shape[1]))
+    k = _failures(rng, n, cell.errors(0.0), cell.fano)
+    return np.stack([n, k], axis=2)
+
+
 def _failures(
     rng: np.random.Generator, n: NDArray[np.int64], p: float, fano: float
 ) -> NDArray[np.int64]:

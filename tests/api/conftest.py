@@ -1,8 +1,8 @@
 """A real etcd and kube-apiserver for the tests of this folder, on ephemeral loopback ports.
 
 `cluster` is shared by the whole run: make your objects in the `namespace` fixture's namespace.
-`own_cluster` is one test's own, to be stopped and restarted at will. No controllers run: a
-Deployment makes no Pods, and a deleted Namespace never goes.
+`module_cluster` is one file's own, `own_cluster` one test's, to be stopped and restarted at will.
+No controllers run: a Deployment makes no Pods, and a deleted Namespace never goes.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from sluice.kube.resources import (
     ROLES,
     SERVICE_ACCOUNTS,
 )
+from sluice.sandbox import objects
 from sluice.sandbox.control_plane import ControlPlane
 from sluice.sandbox.processes import Supervisor
 
@@ -80,6 +81,7 @@ class Cluster:
         roles that are there already (a cluster role is bound cluster-wide).
         """
         name = f"user-{secrets.token_hex(4)}"
+        user = f"system:serviceaccount:{namespace}:{name}"
         self.client.create(SERVICE_ACCOUNTS, {"metadata": {"name": name}}, namespace)
         subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
         if rules is not None:
@@ -103,6 +105,11 @@ class Cluster:
                     },
                 }
                 self.client.create(binding, bound, namespace)
+                where = namespace if kind == "Role" else ""
+                in_force = self.client.get(
+                    ROLES if kind == "Role" else CLUSTER_ROLES, role, where or None
+                )["rules"]
+                objects.await_allowed(self.client, user, in_force or (), namespace=where)
         answer = self.client.request(
             "create",
             f"{SERVICE_ACCOUNTS.path(name, namespace)}/token",
@@ -135,6 +142,12 @@ def _running(directory: Path) -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The run's API server."""
+    yield from _running(tmp_path_factory.mktemp("cluster"))
+
+
+@pytest.fixture(scope="module")
+def module_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """An API server for the tests of one file, for what would be in others' way."""
     yield from _running(tmp_path_factory.mktemp("cluster"))
 
 

@@ -156,11 +156,11 @@ WRONG: dict[str, tuple[Change, str]] = {
     ),
     "latency limit as a number": (
         lambda obj: checks(obj)[1].update(limit={"quantile": 0.99, "max": 500}),
-        r"limit.max",
+        r"limit.max: .* supported values: .a duration in quotes, such as '500ms'",
     ),
     "latency limit as a share": (
         lambda obj: checks(obj)[1].update(limit={"quantile": 0.99, "max": 0.5}),
-        r"checks\[1\]",
+        r"limit.max: .* supported values: .a duration in quotes, such as '500ms'",
     ),
     "latency limit without a unit": (
         lambda obj: checks(obj)[1].update(limit={"quantile": 0.99, "max": "500"}),
@@ -172,7 +172,7 @@ WRONG: dict[str, tuple[Change, str]] = {
     ),
     "error-rate limit as a duration": (
         lambda obj: checks(obj)[2].update(limit={"max": "500ms"}),
-        "limit.max in body should match '.a share such as 0.02",
+        "limit.max: .* supported values: .a share without quotes, such as 0.02",
     ),
     "error-rate limit of 2": (
         lambda obj: checks(obj)[2].update(limit={"max": 2}),
@@ -199,7 +199,21 @@ WRONG: dict[str, tuple[Change, str]] = {
     ),
     "a risk of one half": (
         canary(risk={"falseRollback": 0.5}),
-        "falseRollback in body should be less than 0.5",
+        "falseRollback.*above 0 and below 0.5, such as 0.01 for 1%",
+    ),
+    "a risk in per cent": (canary(risk={"falsePromotion": 5}), "above 0 and below 0.5, such as"),
+    "a risk of nothing": (canary(risk={"falsePromotion": 0}), "above 0 and below 0.5, such as"),
+    "a quantile in per cent": (
+        lambda obj: checks(obj)[1]["limit"].update(quantile=99),
+        "quantile.*above 0 and below 1, such as 0.99",
+    ),
+    "everything negligible": (
+        lambda obj: checks(obj)[0].update(compare={"negligibleBelow": 1}),
+        "negligibleBelow.*above 0 and below 1, such as 0.001",
+    ),
+    "one Service for both": (
+        lambda obj: predictors(obj)[0].update(annotations={"seldon.io/svc-name": "iris"}),
+        "annotation seldon.io/svc-name must be left out",
     ),
     "a day in full": (window(days=["Monday"]), r"windows\[0\].days\[0\]"),
     "no day": (window(days=[]), "days in body should have at least 1 items"),
@@ -284,6 +298,7 @@ RIGHT: dict[str, Change] = {
         ],
     ),
     "a rollback window": lambda obj: obj["spec"].update(rollbackWindow={"revisions": 3}),
+    "annotations of the pods": lambda obj: predictors(obj)[0].update(annotations={"team": "ml"}),
     "an empty compare": lambda obj: checks(obj)[0].update(compare={}),
 }
 

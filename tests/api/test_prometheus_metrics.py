@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import itertools
 import socket
-import subprocess
 import threading
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
-import yaml
+from prometheus_parts import RealPrometheus, TextServer, until
 
 from sluice.errors import MetricsError, MetricsUnavailableError, QueryError
 from sluice.metrics.client import PrometheusClient, Timeouts
 from sluice.metrics.dialects import SeldonDialect
 from sluice.metrics.observe import Observer, Pair, Pulse
-from sluice.sandbox import parts
 
-DEADLINE = 30.0
 METRIC = "seldon_api_executor_server_requests_seconds"
 
 
@@ -32,7 +26,6 @@ class Exporter:
 
     counters: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
-    server: ThreadingHTTPServer | None = None
 
     def answered(
         self,
@@ -64,80 +57,6 @@ class Exporter:
         with self.lock:
             shown = {k: v for counters in self.counters.values() for k, v in counters.items()}
         return "".join(f"{name} {value:g}\n" for name, value in shown.items())
-
-    def start(self) -> int:
-        exporter = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                body = exporter.text().encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain; version=0.0.4")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return int(self.server.server_address[1])
-
-
-class RealPrometheus:
-    """A process that keeps its port and data over a stop."""
-
-    def __init__(self, directory: Path, exporter_port: int) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.directory = directory
-        self.process: subprocess.Popen[bytes] | None = None
-        job = {
-            "job_name": "pods",
-            "honor_labels": True,
-            "static_configs": [{"targets": [f"127.0.0.1:{exporter_port}"]}],
-        }
-        times = {"scrape_interval": "300ms", "scrape_timeout": "300ms"}
-        config = {"global": times, "scrape_configs": [job]}
-        (directory / "prometheus.yaml").write_text(yaml.safe_dump(config))
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [
-                str(parts.locate("prometheus")),
-                f"--config.file={self.directory / 'prometheus.yaml'}",
-                f"--storage.tsdb.path={self.directory / 'data'}",
-                f"--web.listen-address=127.0.0.1:{self.port}",
-                "--log.level=error",
-            ],
-            start_new_session=True,
-        )
-        until(self._ready, "Prometheus answers")
-
-    def _ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=1) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait(20)
-            self.process = None
-
-
-def until(holds: Callable[[], bool], what: str) -> None:
-    """Poll until it holds."""
-    pause = threading.Event()
-    deadline = time.monotonic() + DEADLINE
-    while not holds():
-        assert time.monotonic() < deadline, f"expected within {DEADLINE:g} s: {what}"
-        pause.wait(0.05)
 
 
 @dataclass
@@ -178,15 +97,13 @@ class Scene:
 @pytest.fixture(scope="module")
 def common(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Exporter, RealPrometheus]]:
     exporter = Exporter()
-    prometheus = RealPrometheus(tmp_path_factory.mktemp("prometheus"), exporter.start())
-    try:
-        prometheus.start()
-        yield exporter, prometheus
-    finally:
-        prometheus.stop()
-        if exporter.server is not None:
-            exporter.server.shutdown()
-            exporter.server.server_close()
+    with TextServer(exporter.text) as server:
+        prometheus = RealPrometheus(tmp_path_factory.mktemp("prometheus"), server.port)
+        try:
+            prometheus.start()
+            yield exporter, prometheus
+        finally:
+            prometheus.stop()
 
 
 _numbers = itertools.count()

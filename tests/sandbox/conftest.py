@@ -12,7 +12,8 @@ from sluice.sandbox.guardian import tagged
 from sluice.sandbox.layout import Layout
 from sluice.sandbox.up import Options, Sandbox
 
-CONTROLLER = ("--pulse=1", "--status-interval=1", "--lease-seconds=3")
+# A lease short enough to be waited for, and long enough to be kept on a machine that is busy.
+CONTROLLER = ("--pulse=1", "--status-interval=1", "--lease-seconds=6")
 
 
 @pytest.fixture(scope="session")

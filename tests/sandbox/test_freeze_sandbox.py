@@ -11,6 +11,7 @@ from trial import Trial, poll, serves
 
 from sluice.api.status import Phase, RolloutStatus
 from sluice.errors import SandboxError
+from sluice.sandbox import objects
 from sluice.sandbox.up import Sandbox
 
 Start = Callable[[str], Trial]
@@ -58,25 +59,33 @@ def test_traffic_leaves_a_bad_candidate_at_once_while_seldon_is_frozen(start: St
 @pytest.fixture
 def may_not_patch_routes(cluster: Sandbox) -> Iterator[None]:
     """A controller whose role lets it read VirtualServices, and no more."""
-    role = cluster.client.request("GET", ROLE)
-    _grant(cluster, [{**role["rules"][0], "verbs": ["get", "list", "watch"]}])
-    yield
-    _grant(cluster, role["rules"])
+    yield from _with_verbs(cluster, {"get", "list", "watch"})
 
 
 @pytest.fixture
 def sees_no_routes(cluster: Sandbox) -> Iterator[None]:
     """A controller without the optional role: as if controller-routes.yaml were not applied."""
-    role = cluster.client.request("GET", ROLE)
-    _grant(cluster, [])
+    yield from _with_verbs(cluster, set())
+
+
+def _with_verbs(cluster: Sandbox, kept: set[str]) -> Iterator[None]:
+    """The controller is restarted with no other verbs on routes, and again with all of them."""
+    [rule] = cluster.client.request("GET", ROLE)["rules"]
+    verbs = set(rule["verbs"])
+    assert kept < verbs
+    _grant(cluster, rule, kept, taken=verbs - kept)
     yield
-    _grant(cluster, role["rules"])
+    _grant(cluster, rule, verbs, taken=set())
 
 
-def _grant(cluster: Sandbox, rules: list[dict[str, Any]]) -> None:
+def _grant(cluster: Sandbox, rule: dict[str, Any], verbs: set[str], *, taken: set[str]) -> None:
     cluster.stop_controller()
-    body = {"rules": rules}
+    body = {"rules": [{**rule, "verbs": sorted(verbs)}] if verbs else []}
     cluster.client.request("PATCH", ROLE, body, content_type="application/merge-patch+json")
+    # The controller asks once what it may do: not before the API server knows of the change.
+    for words, allowed in ((verbs, True), (taken, False)):
+        asked = [{**rule, "verbs": sorted(words)}]
+        objects.await_allowed(cluster.client, "sluice-controller", asked, allowed=allowed)
     cluster.start_controller()
 
 
@@ -104,8 +113,7 @@ def test_without_any_right_on_routes_shifts_are_verified_by_the_requests_counted
     rollout = start("blind")
     rollout.create()
     rollout.change("faulty")
-    bad = rollout.until_phase(Phase.STEPPING).candidate
-    assert bad is not None
+    bad = rollout.until_candidate()
     status = rollout.until_ended("RolledBack")
     assert status.history[0].reason == "HarmDetected"
     poll(lambda: not rollout.pods(bad.predictor), "the candidate's pods are gone")

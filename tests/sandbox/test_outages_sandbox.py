@@ -42,7 +42,7 @@ def test_an_outage_of_prometheus_in_mid_rollout_holds_and_then_the_model_is_prom
 ) -> None:
     rollout = start("outage")
     rollout.create()
-    rollout.change("better")
+    rollout.change("better", canary=HELD)  # not promoted before Prometheus is down
     candidate = rollout.until_phase(Phase.STEPPING).candidate
     assert candidate is not None
     rollout.cluster.prometheus.stop()
@@ -87,6 +87,7 @@ def test_a_controller_killed_in_mid_step_goes_on_where_it_was(start: Start) -> N
     rollout.change("better", canary=HELD, paused=True)
     before = rollout.until(lambda s: s.pause is not None and _samples(s) > 20, "some evidence")
     assert before.candidate is not None
+    assert before.checkpoint is not None
     rollout.cluster.stop_controller(crash=True)
     served = len(rollout.answered(before.candidate.predictor))
     poll(
@@ -94,14 +95,17 @@ def test_a_controller_killed_in_mid_step_goes_on_where_it_was(start: Start) -> N
         "the gateway goes on without a controller",
     )
     rollout.cluster.start_controller()
-    written = before.checkpoint.at if before.checkpoint else 0.0
+    written = before.checkpoint.at
     after = rollout.until(
         lambda s: s.checkpoint is not None and s.checkpoint.at > written + 1.0,
         "the new one counts on",
     )
-    while_away = len(rollout.answered(before.candidate.predictor)) - served
+    assert after.checkpoint is not None
+    # The counters of a scrape, up to some seconds old at a checkpoint, hold what came before it.
+    since, to = written - 4.0, after.checkpoint.at
+    between = [s for s in rollout.answered(before.candidate.predictor) if since <= s.at <= to]
     assert _samples(after) >= _samples(before) + 20, "what came while it was away is counted"
-    assert _samples(after) <= _samples(before) + while_away + 2 * 40, "and counted once"
+    assert _samples(after) <= _samples(before) + len(between), "and counted once"
     assert (after.step, after.candidate) == (before.step, before.candidate)
     assert after.started_at == before.started_at
     assert after.history == []
@@ -111,7 +115,7 @@ def test_a_controller_killed_in_mid_step_goes_on_where_it_was(start: Start) -> N
     assert len(status.history) == 1
     assert rollout.failures() == []
     assert rollout.weights is not None
-    assert rollout.weights.of(before.candidate.predictor) == [0, 20, 50, 100]
+    assert rollout.weights.of(before.candidate.predictor) == [0, 20, 50, 95, 100]
 
 
 def test_a_controller_killed_in_a_rollback_ends_it_once(start: Start) -> None:
@@ -132,17 +136,20 @@ def test_a_controller_killed_in_a_rollback_ends_it_once(start: Start) -> None:
 def test_an_api_server_restarted_in_mid_rollout_changes_nothing(start: Start) -> None:
     rollout = start("apiserver")
     rollout.create()
-    rollout.change("better")
+    rollout.change("better", canary=HELD)
     candidate = rollout.until_phase(Phase.STEPPING).candidate
     assert candidate is not None
     rollout.cluster.control_plane.restart_api_server(crash=True)
-    if not _controller_runs(rollout.cluster):  # it lost its lease: Kubernetes would restart it
-        rollout.cluster.start_controller()
-    status = rollout.until_ended("Promoted", seconds=90)
-    assert len(status.history) == 1
+
+    def ended(status: RolloutStatus) -> bool:
+        rollout.cluster.revive_controllers()  # should it lose its lease, now or in a moment
+        return bool(status.history) and not status.phase.active
+
+    status = rollout.until(ended, "the end")
+    assert [e.outcome for e in status.history] == ["Promoted"]
     assert rollout.failures() == []
     assert rollout.weights is not None
-    assert rollout.weights.of(candidate.predictor) == [0, 20, 50, 100]
+    assert rollout.weights.of(candidate.predictor) == [0, 20, 50, 95, 100]
 
 
 @pytest.mark.usefixtures("operator_again")
@@ -167,11 +174,6 @@ def test_a_rollback_that_seldon_refuses_is_done_when_its_operator_is_back(start:
 
 def _samples(status: RolloutStatus) -> int:
     return min((c.candidate_samples for c in status.checks), default=0)
-
-
-def _controller_runs(cluster: Sandbox) -> bool:
-    process = cluster.supervisor.get("sluice-controller")
-    return process is not None and process.alive
 
 
 def _refusals(rollout: Trial) -> int:

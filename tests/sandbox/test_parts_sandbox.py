@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -40,7 +43,7 @@ IMAGES = {
 }
 
 
-def until(true: Callable[[], bool], seconds: float = 30.0) -> None:
+def until(true: Callable[[], bool], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     pause = threading.Event()
     while not true():
@@ -147,7 +150,7 @@ def route(sandbox: Sandbox, name: str, **weights: int) -> None:
 
 
 def answered_by(sandbox: Sandbox, name: str) -> str:
-    answer = requests.get(f"{sandbox.envoy.url}/{name}/", timeout=5)
+    answer = requests.get(f"{sandbox.envoy.url}/{name}/", timeout=60)
     return answer.headers.get(PREDICTOR_HEADER, "") if answer.ok else ""
 
 
@@ -165,7 +168,7 @@ class Load:
         session = requests.Session()
         while not self._stop.wait(0.005):
             try:
-                answer = session.get(self.url, timeout=5)
+                answer = session.get(self.url, timeout=60)  # lost is lost, however long one waits
             except requests.RequestException as error:
                 self.failures.append(repr(error))
                 continue
@@ -248,7 +251,7 @@ def test_a_destination_without_ready_pods_answers_503_in_its_own_name(sandbox: S
     sandbox.node.hold_unready("prod", pod["metadata"]["name"])
 
     def refused() -> bool:
-        answer = requests.get(f"{sandbox.envoy.url}/lonely/", timeout=5)
+        answer = requests.get(f"{sandbox.envoy.url}/lonely/", timeout=60)
         return answer.status_code == 503 and answer.headers.get(PREDICTOR_HEADER) == "lonely"
 
     until(refused)
@@ -336,6 +339,31 @@ def test_users_have_the_rights_of_their_roles_only(sandbox: Sandbox) -> None:
     refused = subprocess.run(kubectl, capture_output=True, text=True)
     assert "Forbidden" in refused.stderr
     assert sandbox.kubeconfig("nobody").stat().st_mode & 0o077 == 0
+
+
+def pid_of(layout: Layout, name: str) -> int:
+    """Of a process that lives, else 0."""
+    found = [p for p in owner.describe(layout)["processes"] if p["name"] == name and p["alive"]]
+    return int(found[0]["pid"]) if found else 0
+
+
+def test_a_controller_that_ends_is_started_again_as_in_a_cluster(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "revived")
+    access = owner.start_background(layout, Options(operator=False, prometheus=False), Silent())
+    try:
+        killed = pid_of(layout, "sluice-controller")
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: pid_of(layout, "sluice-controller") not in (0, killed))
+
+        def answers() -> bool:
+            with contextlib.suppress(requests.RequestException):
+                return requests.get(f"{access['controller']}/healthz", timeout=60).ok
+            return False
+
+        until(answers)
+        assert owner.describe(layout)["up"]
+    finally:
+        owner.bring_down(layout)
 
 
 BARE = Options(operator=False, controller=False)

@@ -25,7 +25,7 @@ def test_a_better_model_is_promoted_step_by_step_and_no_request_fails(start: Sta
     assert rollout.predictors() == {candidate.predictor: 100}
     assert rollout.failures() == []
     assert rollout.weights is not None
-    assert rollout.weights.of(candidate.predictor) == [0, 20, 50, 100]
+    assert rollout.weights.of(candidate.predictor) == [0, 20, 50, 95, 100]
     assert rollout.pod_uids(candidate.predictor) == pods, "a promotion restarts no pod"
 
 
@@ -34,8 +34,7 @@ def test_a_model_with_errors_is_rolled_back_and_only_its_own_requests_fail(start
     rollout.create()
     stable = rollout.status().stable
     rollout.change("faulty")
-    candidate = rollout.until_judged().candidate
-    assert candidate is not None
+    candidate = rollout.until_candidate()
     status = rollout.until_ended("RolledBack")
     assert (status.phase, status.history[0].reason) == (Phase.ROLLED_BACK, "HarmDetected")
     assert [c.name for c in status.history[0].checks if c.verdict is Verdict.HARM] == ["errors"]

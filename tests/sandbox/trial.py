@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import random
 import subprocess
 import sys
 import threading
@@ -12,8 +13,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from sluice.api.status import Phase, RolloutStatus
+from sluice.api.status import Phase, Revision, RolloutStatus
+from sluice.clock import SystemClock
 from sluice.errors import ApiError, ConflictError, NotFoundError
+from sluice.kube.reflector import Reflector
 from sluice.kube.resources import DEPLOYMENTS, MODEL_ROLLOUTS, PODS, VIRTUAL_SERVICES
 from sluice.sandbox.demo.requests import Shot, Shots
 from sluice.sandbox.demo.scenarios import rollout
@@ -45,10 +48,12 @@ CANARY: dict[str, Any] = {
     ],
 }
 _LOOK_SECONDS = 0.05
+# How long to wait before giving up, on however slow a machine; nothing is judged by it.
+DEADLINE = 180.0
 _numbers = itertools.count(1)
 
 
-def poll(true: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+def poll(true: Callable[[], bool], what: str, seconds: float = DEADLINE) -> None:
     """Until it is so; fails with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()
@@ -58,22 +63,30 @@ def poll(true: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
 
 
 class Weights:
-    """Every split of the VirtualService that was seen, oldest first, without repetitions."""
+    """Every split that the VirtualService had, oldest first, without repetitions.
+
+    From a watch: looking now and then could miss a step that is short, or a machine that is slow.
+    """
 
     def __init__(self, cluster: Sandbox, name: str) -> None:
         self.seen: list[dict[str, int]] = []
-        self._cluster = cluster
-        self._name = name
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+        reflector = Reflector(
+            cluster.client,
+            VIRTUAL_SERVICES,
+            self._note,
+            clock=SystemClock(),
+            rng=random.Random(1),
+            namespace=NAMESPACE,
+            field_selector=f"metadata.name={name}",
+        )
+        self._thread = reflector.start(self._stop)
+        assert reflector.synced.wait(DEADLINE), "the VirtualService was not listed"
 
-    def _run(self) -> None:
-        while not self._stop.wait(_LOOK_SECONDS):
-            with contextlib.suppress(ApiError):
-                split = weights_of(self._cluster, self._name)
-                if split and (not self.seen or self.seen[-1] != split):
-                    self.seen.append(split)
+    def _note(self, event: str, new: dict[str, Any] | None, old: dict[str, Any] | None) -> None:
+        split = split_of(new) if new else {}
+        if split and (not self.seen or self.seen[-1] != split):
+            self.seen.append(split)
 
     def of(self, predictor: str) -> list[int]:
         """The shares of one predictor, one after the other."""
@@ -88,9 +101,14 @@ class Weights:
 def weights_of(cluster: Sandbox, name: str) -> dict[str, int]:
     """The gateway's split by predictor; {} when there is none."""
     try:
-        routes, agree = parse_routes(cluster.client.get(VIRTUAL_SERVICES, name, NAMESPACE))
+        return split_of(cluster.client.get(VIRTUAL_SERVICES, name, NAMESPACE))
     except NotFoundError:
         return {}
+
+
+def split_of(virtual_service: dict[str, Any]) -> dict[str, int]:
+    """Shares by predictor, without those of 0; {} when they cannot be read."""
+    routes, agree = parse_routes(virtual_service)
     return {n: w for n, w in routes.items() if w} if routes and agree else {}
 
 
@@ -142,7 +160,7 @@ class Trial:
         return RolloutStatus.model_validate(self.object().get("status") or {})
 
     def until(
-        self, true: Callable[[RolloutStatus], bool], what: str, seconds: float = 60.0
+        self, true: Callable[[RolloutStatus], bool], what: str, seconds: float = DEADLINE
     ) -> RolloutStatus:
         """The first status that is so."""
         last = RolloutStatus()
@@ -159,8 +177,14 @@ class Trial:
             raise AssertionError(f"{error}; the status is {summary(last)}") from None
         return last
 
-    def until_phase(self, *phases: Phase, seconds: float = 60.0) -> RolloutStatus:
+    def until_phase(self, *phases: Phase, seconds: float = DEADLINE) -> RolloutStatus:
         return self.until(lambda s: s.phase in phases, f"phase {phases}", seconds)
+
+    def until_candidate(self) -> Revision:
+        """The new version, as soon as it is taken up: a verdict can come any time after that."""
+        candidate = self.until(lambda s: s.candidate is not None, "a candidate").candidate
+        assert candidate is not None
+        return candidate
 
     def until_judged(self, samples: int = 1) -> RolloutStatus:
         """Stepping, and so many requests of the candidate are counted."""
@@ -173,7 +197,7 @@ class Trial:
             f"{samples} samples of the candidate",
         )
 
-    def until_ended(self, outcome: str, seconds: float = 60.0) -> RolloutStatus:
+    def until_ended(self, outcome: str, seconds: float = DEADLINE) -> RolloutStatus:
         """The newest history entry has that outcome, and nothing is in progress any more."""
         status = self.until(
             lambda s: bool(s.history) and not s.phase.active, f"the end ({outcome})", seconds
@@ -254,4 +278,4 @@ def sluice(cluster: Sandbox, *args: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "sluice.cli.main", *args]
     if args[0] not in ("version",):
         argv += [f"--kubeconfig={cluster.layout.kubeconfig}", f"--namespace={NAMESPACE}"]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)

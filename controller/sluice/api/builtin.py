@@ -26,6 +26,7 @@ BALANCED = CanaryPolicySpec(
         Check(
             name="latency",
             metric=Metric.LATENCY,
+            warmup=90.0,
             compare=Compare(acceptable_ratio=1.1, unacceptable_ratio=2.0, negligible_below=0.005),
         ),
     ],

@@ -35,6 +35,8 @@ _NAME_MESSAGE = (
 )
 # Seldon labels pods with the key seldon-app-svc-<container>, and a label key has 63 characters.
 _CONTAINER_NAME_MAX = 48
+# Gives every predictor the Service of that name.
+_FIXED_SERVICE = "seldon.io/svc-name"
 
 
 def _rule(rule: str, message: str) -> Rule:
@@ -42,6 +44,17 @@ def _rule(rule: str, message: str) -> Rule:
     return {"rule": rule, "message": message}
 
 
+def _share(example: str, below: str = "1.0") -> list[Rule]:
+    """A rule instead of bounds: the server would print the bound 0.5 as 0 beside a whole number."""
+    return [
+        _rule(
+            f"self > 0.0 && self < {below}",
+            f"expected a share above 0 and below {below.removesuffix('.0')}, such as {example}",
+        )
+    ]
+
+
+_NO_BOUNDS = dict.fromkeys(("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"))
 _STEPS = [
     _rule(
         "self.map(s, s.weight).isSorted() && self.all(s, self.exists_one(t, t.weight == s.weight))",
@@ -61,6 +74,10 @@ RULES: dict[str, list[Rule]] = {
     "CanaryOverrides.steps": _STEPS,
     "CanaryPolicySpec.checks": _CHECKS,
     "CanaryOverrides.checks": _CHECKS,
+    "Risk.falseRollback": _share("0.01 for 1%", below="0.5"),
+    "Risk.falsePromotion": _share("0.05 for 5%", below="0.5"),
+    "Compare.negligibleBelow": _share("0.001 for one request in a thousand"),
+    "Limit.quantile": _share("0.99 for the slowest request in a hundred"),
     "Compare": [
         _rule(
             "(has(self.unacceptableRatio) ? self.unacceptableRatio : 2.0) > "
@@ -99,6 +116,11 @@ RULES: dict[str, list[Rule]] = {
         _rule(
             "!has(self.shadow) || !self.shadow",
             "shadow must be left out: Sluice decides which predictor answers; remove this field",
+        ),
+        _rule(
+            f"!has(self.annotations) || !('{_FIXED_SERVICE}' in self.annotations)",
+            f"the annotation {_FIXED_SERVICE} must be left out: stable and candidate would share "
+            "one Service, and neither could be sent a share of the traffic; remove it",
         ),
     ],
     "Webhook": [
@@ -153,9 +175,12 @@ ROLLOUT_ROOT_RULES = [
     ),
 ]
 
-_NO_NUMBER = {"minimum": 2, "maximum": 1}
-# No duration matches it; the API server shows the pattern it missed.
-_NO_STRING = {"pattern": "^a share such as 0.02 without quotes$"}
+# `enum` shows what would do instead. The bounds beside it hold for one type alone: a string passes
+# those for numbers, a number those for strings (and no string is longer than `Limit.max` allows).
+_NO_NUMBER = {
+    "anyOf": [{"enum": ["a duration in quotes, such as '500ms'"]}, {"minimum": 2, "maximum": 1}]
+}
+_NO_STRING = {"anyOf": [{"enum": ["a share without quotes, such as 0.02"]}, {"minLength": 33}]}
 _NO_CONTAINER = {"minItems": 1, "maxItems": 0, "minProperties": 1, "maxProperties": 0}
 
 
@@ -197,9 +222,18 @@ OVERRIDES: dict[str, dict[str, Any]] = {
         "properties": {
             "traffic": {"type": "integer", "description": "To be left out: Sluice sets it."},
             "shadow": {"type": "boolean", "description": "To be left out: Sluice sets it."},
+            "annotations": {
+                "type": "object",
+                "additionalProperties": {"type": "string"},
+                "description": "Annotations for the predictor's pods.",
+            },
         }
     },
     "TemplatePredictor.componentSpecs[]": _component_spec(),
+    "Risk.falseRollback": _NO_BOUNDS,
+    "Risk.falsePromotion": _NO_BOUNDS,
+    "Compare.negligibleBelow": _NO_BOUNDS,
+    "Limit.quantile": _NO_BOUNDS,
     "PolicyRef.kind": {"pattern": None, "enum": [POLICY_KIND, CLUSTER_POLICY_KIND]},
     # `max` is a number or a string, which CEL cannot see: a structural schema has no type for it.
     # But a keyword for numbers says nothing about strings, and the other way round.

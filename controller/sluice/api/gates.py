@@ -47,7 +47,12 @@ class PromotedIn(Model):
         pattern=_NAME_PATTERN,
         description="Where the other ModelRollout is. Default: this one's namespace.",
     )
-    name: str = Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
+    name: str = Field(
+        min_length=1,
+        max_length=253,
+        pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$",
+        description="The other ModelRollout.",
+    )
     within: Duration | None = Field(
         default=None, description="How long ago at most it was promoted there, e.g. 168h."
     )
@@ -103,9 +108,16 @@ WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 class Webhook(Model):
     """A URL that is asked, with a POST, whether the rollout may go on."""
 
-    name: str = Field(min_length=1, max_length=63, pattern=_NAME_PATTERN)
-    at: Moment
-    url: str = Field(min_length=1, max_length=1024, pattern=URL_PATTERN)
+    name: str = Field(
+        min_length=1,
+        max_length=63,
+        pattern=_NAME_PATTERN,
+        description="How the status calls it; its own among the webhooks.",
+    )
+    at: Moment = Field(description="When it is asked; at AfterEnd it is only told.")
+    url: str = Field(
+        min_length=1, max_length=1024, pattern=URL_PATTERN, description="Where the POST goes."
+    )
     timeout: Duration = Field(default=10.0, description="How long one answer may take.")
     retries: int = Field(
         default=3, ge=0, le=10, description="How often it is tried again when no answer came."
@@ -144,11 +156,17 @@ class Webhook(Model):
 class Gates(Model):
     """Every gate must be open. A rollback passes them all."""
 
-    promoted_in: list[PromotedIn] = Field(default_factory=list, max_length=10)
+    promoted_in: list[PromotedIn] = Field(
+        default_factory=list,
+        max_length=10,
+        description="Other ModelRollouts that must serve the same images first.",
+    )
     windows: list[Window] = Field(
         default_factory=list, max_length=20, description="One of them must be open."
     )
-    webhooks: list[Webhook] = Field(default_factory=list, max_length=10)
+    webhooks: list[Webhook] = Field(
+        default_factory=list, max_length=10, description="URLs that must say yes."
+    )
 
     @model_validator(mode="after")
     def _names_differ(self) -> Gates:

@@ -61,7 +61,11 @@ class OnUndecided(Model):
     """What to do when a step has had its hold and the evidence still says neither."""
 
     after: Duration = Field(default=86400.0, description="How long to wait for evidence.")
-    action: UndecidedAction = Field(default=UndecidedAction.PAUSE)
+    action: UndecidedAction = Field(
+        default=UndecidedAction.PAUSE,
+        description="Pause (the weights stay, a person decides) or RollBack. An outage of the "
+        "metrics only ever pauses.",
+    )
 
 
 class Compare(Model):
@@ -109,10 +113,27 @@ class Limit(Model):
 class Check(Model):
     """One question about the candidate. Every check must say Pass before a promotion."""
 
-    name: str = Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-    metric: Metric
-    compare: Compare | None = None
-    limit: Limit | None = None
+    name: str = Field(
+        min_length=1,
+        max_length=63,
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        description="How status and reports name it: lower-case letters, digits and '-'.",
+    )
+    metric: Metric = Field(
+        description="error-rate: the share of failed requests. latency: the share of requests "
+        "slower than each bucket edge, or (limit) a quantile."
+    )
+    compare: Compare | None = Field(
+        default=None, description="Against the stable. Either this or limit."
+    )
+    limit: Limit | None = Field(
+        default=None, description="Against an absolute objective. Either this or compare."
+    )
+    warmup: Duration | None = Field(
+        default=None,
+        description="Requests this soon after the candidate became ready do not count for this "
+        "check, where that is longer than the policy's own warmup.",
+    )
 
     @model_validator(mode="after")
     def _one_form(self) -> Check:
@@ -141,15 +162,33 @@ class Check(Model):
             )
 
 
+_STEPS = "Weights in ascending order."
+_BAKE = "After promotion the old revision stays warm this long; harm switches back."
+_HOLDBACK = (
+    "Share of the traffic that the old revision keeps while baking, %: with it an outage that hits "
+    "both is told from harm. 0: none, the candidate is held against the past."
+)
+_WARMUP = "Requests this soon after the candidate became ready are ignored."
+_CHECKS = "Every one must say Pass before a promotion; one that says Harm rolls back."
+_INSTEAD = "Instead of the policy's."
+
+
 class CanaryOverrides(Model):
     """Fields of a policy that one rollout sets for itself; omitted ones come from the policy."""
 
-    steps: list[Step] | None = Field(default=None, min_length=1, max_length=50)
-    bake: Duration | None = None
-    warmup: Duration | None = None
+    steps: list[Step] | None = Field(
+        default=None, min_length=1, max_length=50, description=f"{_STEPS} {_INSTEAD}"
+    )
+    bake: Duration | None = Field(default=None, description=f"{_BAKE} {_INSTEAD}")
+    bake_holdback: int | None = Field(
+        default=None, ge=0, le=50, description=f"{_HOLDBACK} {_INSTEAD}"
+    )
+    warmup: Duration | None = Field(default=None, description=f"{_WARMUP} {_INSTEAD}")
     risk: Risk | None = None
     on_undecided: OnUndecided | None = None
-    checks: list[Check] | None = Field(default=None, min_length=1, max_length=20)
+    checks: list[Check] | None = Field(
+        default=None, min_length=1, max_length=20, description=f"{_CHECKS} {_INSTEAD}"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> CanaryOverrides:
@@ -161,25 +200,26 @@ class CanaryOverrides(Model):
 class CanaryPolicySpec(Model):
     """How a candidate is brought in and judged."""
 
-    steps: list[Step] = Field(
-        min_length=1, max_length=50, description="Weights in ascending order."
-    )
-    bake: Duration = Field(
-        default=600.0,
-        description="After promotion the old revision stays warm this long; harm switches back.",
-    )
-    warmup: Duration = Field(
-        default=30.0, description="Requests this soon after the candidate became ready are ignored."
-    )
+    steps: list[Step] = Field(min_length=1, max_length=50, description=_STEPS)
+    bake: Duration = Field(default=600.0, description=_BAKE)
+    bake_holdback: int = Field(default=5, ge=0, le=50, description=_HOLDBACK)
+    warmup: Duration = Field(default=30.0, description=_WARMUP)
     risk: Risk = Field(default_factory=Risk)
     on_undecided: OnUndecided = Field(default_factory=OnUndecided)
-    checks: list[Check] = Field(min_length=1, max_length=20)
+    checks: list[Check] = Field(min_length=1, max_length=20, description=_CHECKS)
 
     @model_validator(mode="after")
     def _consistent(self) -> CanaryPolicySpec:
         check_steps(self.steps)
         check_names(self.checks)
         return self
+
+    @property
+    def bake_weight(self) -> int:
+        """The candidate's share while baking, %. Without a bake there is nothing to compare for."""
+        if not self.bake:
+            return 100
+        return max(self.steps[-1].weight, 100 - self.bake_holdback)
 
     def overridden(self, overrides: CanaryOverrides | None) -> CanaryPolicySpec:
         """This policy with the rollout's own fields in place of the policy's."""

@@ -40,63 +40,115 @@ class OpenModel(BaseModel):
 class TemplateMetadata(OpenModel):
     """Labels and annotations for the SeldonDeployment."""
 
-    labels: dict[str, str] = Field(default_factory=dict)
-    annotations: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(
+        default_factory=dict, description="Labels of the SeldonDeployment."
+    )
+    annotations: dict[str, str] = Field(
+        default_factory=dict, description="Annotations of the SeldonDeployment."
+    )
 
 
 class TemplatePredictor(OpenModel):
     """The one predictor. Its name and traffic are Sluice's to set."""
 
-    name: str | None = None
-    graph: dict[str, Any]
-    componentSpecs: list[dict[str, Any]] = Field(default_factory=list, max_length=20)  # noqa: N815
-    replicas: int | None = Field(default=None, ge=1)
+    name: str | None = Field(
+        default=None, description="Not used: Sluice names a predictor after its revision."
+    )
+    graph: dict[str, Any] = Field(description="Seldon's inference graph, as it is.")
+    componentSpecs: list[dict[str, Any]] = Field(  # noqa: N815
+        default_factory=list,
+        max_length=20,
+        description="Seldon's component specs, as they are: the pods with the graph's containers.",
+    )
+    replicas: int | None = Field(
+        default=None,
+        ge=1,
+        description="Pods of the stable, and of a candidate. A change of it alone is no rollout.",
+    )
 
 
 class TemplateSpec(OpenModel):
     """A SeldonDeployment's spec with exactly one predictor."""
 
-    predictors: list[TemplatePredictor] = Field(min_length=1, max_length=1)
+    predictors: list[TemplatePredictor] = Field(
+        min_length=1, max_length=1, description="Exactly one: the version to serve."
+    )
 
 
 class Template(OpenModel):
     """A SeldonDeployment: paste your own here."""
 
     metadata: TemplateMetadata = Field(default_factory=TemplateMetadata)
-    spec: TemplateSpec
+    spec: TemplateSpec = Field(
+        description="A SeldonDeployment's spec with exactly one predictor; the rest is kept as it "
+        "is."
+    )
 
 
 class PolicyRef(Model):
     """Which policy judges."""
 
     kind: str = Field(
-        default=CLUSTER_POLICY_KIND, pattern=f"^({POLICY_KIND}|{CLUSTER_POLICY_KIND})$"
+        default=CLUSTER_POLICY_KIND,
+        pattern=f"^({POLICY_KIND}|{CLUSTER_POLICY_KIND})$",
+        description=f"{POLICY_KIND} (in the rollout's namespace) or {CLUSTER_POLICY_KIND}.",
     )
-    name: str = Field(min_length=1, max_length=253)
+    name: str = Field(min_length=1, max_length=253, description="The policy's name.")
 
 
 class Strategy(Model):
     """How the new version comes in. Exactly one form."""
 
-    canary: CanaryOverrides = Field(default_factory=CanaryOverrides)
+    canary: CanaryOverrides = Field(
+        default_factory=CanaryOverrides,
+        description="Step by step; what is set here replaces the policy's.",
+    )
 
 
 class RolloutSpec(Model):
     """What the user wants."""
 
-    template: Template
+    template: Template = Field(
+        description="The SeldonDeployment to keep, with the version to serve: paste your own here."
+    )
     seldon_deployment_name: str | None = Field(
-        default=None, min_length=1, max_length=50, pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+        default=None,
+        min_length=1,
+        max_length=50,
+        pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$",
+        description="The SeldonDeployment's name, for good; an existing one is adopted without a "
+        "restart. Default: metadata.name.",
     )
     strategy: Strategy = Field(default_factory=Strategy)
-    policy_ref: PolicyRef | None = None
-    source: dict[str, str] = Field(default_factory=dict)
+    policy_ref: PolicyRef | None = Field(
+        default=None,
+        description="The policy that judges a candidate. Default: a built-in one that says the "
+        "same as canary_policies/balanced.yaml.",
+    )
+    source: dict[str, str] = Field(
+        default_factory=dict,
+        description="Where this version comes from (a commit, a training run); kept in the "
+        "history.",
+    )
     gates: Gates = Field(default_factory=Gates)
     rollback_window: RollbackWindow = Field(default_factory=RollbackWindow)
-    paused: bool = False
-    progress_deadline_seconds: int = Field(default=600, ge=1, le=86400)
-    revision_history_limit: int = Field(default=10, ge=0, le=50)
-    deletion_policy: DeletionPolicy | None = None
+    paused: bool = Field(
+        default=False, description="Stop progressing; the weights stay, and harm still rolls back."
+    )
+    progress_deadline_seconds: int = Field(
+        default=600,
+        ge=1,
+        le=86400,
+        description="A candidate that is not ready after so many seconds is rolled back.",
+    )
+    revision_history_limit: int = Field(
+        default=10, ge=0, le=50, description="How many ended rollouts status.history keeps."
+    )
+    deletion_policy: DeletionPolicy | None = Field(
+        default=None,
+        description="What becomes of the SeldonDeployment when the ModelRollout is deleted. "
+        "Default: Delete. One that was adopted, or orphaned once, always stays.",
+    )
 
     @model_validator(mode="after")
     def _no_traffic(self) -> RolloutSpec:

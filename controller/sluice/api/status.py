@@ -168,7 +168,10 @@ class Trace(StatusModel):
 
 
 class StoredTemplate(StatusModel):
-    """A template kept as a ControllerRevision, for `sluice undo`."""
+    """A template kept as a ControllerRevision, for `sluice undo`.
+
+    `number` is that of the rollout in the history that made it the stable; 0: the first version.
+    """
 
     number: int
     revision: str
@@ -187,13 +190,14 @@ class CommandStatus(StatusModel):
 
 
 class HistoryEntry(StatusModel):
-    """One ended rollout.
+    """One ended rollout. `number` counts them all, also those that are no longer kept.
 
     `replaced` is the stable's revision it was tried against, `changed_by` the field manager of
     the change that started it (or the annotation `sluice.dev/changed-by`), `change_cause` the
     annotation `kubernetes.io/change-cause`. `decisions` are the last ones, oldest first.
     """
 
+    number: int | None = None
     revision: str
     predictor: str
     images: list[str] = Field(default_factory=list)

@@ -11,7 +11,15 @@ import typer
 
 from sluice.api.rollout import COMMAND_ANNOTATION
 from sluice.api.status import RolloutStatus
-from sluice.cli.options import Context, Kubeconfig, Namespace, connect
+from sluice.cli.options import (
+    Context,
+    Kubeconfig,
+    Name,
+    Namespace,
+    connect,
+    duration,
+    get_rollout,
+)
 from sluice.engine.commands import Command, Request, refusal_in_phase
 from sluice.engine.gates import waiting
 from sluice.errors import NotAllowedError, WaitTimeoutError
@@ -19,9 +27,14 @@ from sluice.kube.client import Client
 from sluice.kube.rbac import who_am_i
 from sluice.kube.resources import MODEL_ROLLOUTS
 
-Name = Annotated[str, typer.Argument(help="The ModelRollout.")]
 Wait = Annotated[
-    float, typer.Option("--timeout", help="Seconds to wait for the controller's answer.")
+    float,
+    typer.Option(
+        "--timeout",
+        parser=duration,
+        metavar="DURATION",
+        help="How long to wait for the controller's answer.",
+    ),
 ]
 _POLL_SECONDS = 0.25
 
@@ -97,7 +110,7 @@ def _send(
     kubeconfig: str | None,
 ) -> None:
     client, namespace = connect(kubeconfig, context, namespace)
-    obj = client.get(MODEL_ROLLOUTS, name, namespace)
+    obj = get_rollout(client, name, namespace)
     status = RolloutStatus.model_validate(obj.get("status") or {})
     refusal = refusal_in_phase(
         status.phase,
@@ -124,7 +137,7 @@ def _await_answer(
 ) -> dict[str, Any]:
     deadline = time.monotonic() + timeout
     while True:
-        obj = client.get(MODEL_ROLLOUTS, name, namespace)
+        obj = get_rollout(client, name, namespace)
         answer: dict[str, Any] = (obj.get("status") or {}).get("lastCommand") or {}
         if answer.get("id") == request.id:
             return answer

@@ -20,7 +20,8 @@ def run(
         str, typer.Option(envvar="SLUICE_PROMETHEUS_URL", help="Base URL of Prometheus.")
     ] = "http://prometheus.monitoring:9090",
     dialect: Annotated[
-        str, typer.Option(envvar="SLUICE_DIALECT", help="Where metrics come from: seldon, envoy.")
+        str,
+        typer.Option(envvar="SLUICE_DIALECT", help="Whose metrics: seldon, istio or envoy."),
     ] = "seldon",
     prometheus_token_file: Annotated[
         str | None, typer.Option(help="File with a bearer token; read again when it changes.")
@@ -73,25 +74,43 @@ def run(
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Run the controller until SIGTERM; several may run, one leads."""
-    from sluice.loops import logs
+    from sluice.loops import health, logs
     from sluice.loops.controller import run_controller
     from sluice.loops.settings import ControllerSettings, PrometheusSettings, WebhookSettings
 
+    if log_format not in ("json", "text"):
+        raise UsageError(f"--log-format {log_format}: expected json or text")
+    if not prometheus_url.startswith(("http://", "https://")):
+        raise UsageError(
+            f"--prometheus-url {prometheus_url}: expected a URL such as http://prometheus:9090"
+        )
+    for option, value in (
+        ("--pulse", pulse),
+        ("--prometheus-timeout", prometheus_timeout),
+        ("--status-interval", status_interval),
+    ):
+        if value <= 0:
+            raise UsageError(f"{option} {value:g}: expected more than 0 seconds")
+    if lease_seconds < 1:
+        raise UsageError(
+            f"--lease-seconds {lease_seconds:g}: expected at least 1, since it has to be renewed "
+            "in time"
+        )
+    health.host_and_port(http_address)
+    headers = parse_headers(prometheus_header or [])
+    keys = _pairs("--webhook-key-file", "NAME=PATH", webhook_key_file or [])
     try:
         logs.configure(json=log_format == "json", level=log_level)
     except KeyError:
         raise UsageError(
             f"--log-level {log_level}: expected debug, info, warning or error"
         ) from None
-    for option, value in (("--pulse", pulse), ("--prometheus-timeout", prometheus_timeout)):
-        if value <= 0:
-            raise UsageError(f"{option} {value:g}: expected more than 0 seconds")
     prometheus = PrometheusSettings(
         url=prometheus_url,
         dialect=dialect,
         token_file=prometheus_token_file,
         ca_file=prometheus_ca_file,
-        headers=_pairs("--prometheus-header", "NAME=VALUE", prometheus_header or []),
+        headers=headers,
         timeout=prometheus_timeout,
         namespace_label=namespace_label,
         pod_label=pod_label,
@@ -111,12 +130,17 @@ def run(
         listen=http_address,
         webhooks=WebhookSettings(
             allow_hosts=tuple(webhook_allow_host or ()),
-            keys=_pairs("--webhook-key-file", "NAME=PATH", webhook_key_file or []),
+            keys=keys,
             ca_file=webhook_ca_file,
         ),
         audit_log=audit_log,
     )
     raise typer.Exit(run_controller(settings, kubeconfig=kubeconfig, context=context))
+
+
+def parse_headers(given: list[str]) -> dict[str, str]:
+    """From NAME=VALUE to headers. Raises UsageError, without showing what was given."""
+    return _pairs("--prometheus-header", "NAME=VALUE", given)
 
 
 def _pairs(option: str, form: str, given: list[str]) -> dict[str, str]:

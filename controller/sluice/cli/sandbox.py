@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import signal
 import sys
 import threading
@@ -36,6 +38,8 @@ def up(
     from sluice.sandbox.layout import Layout
     from sluice.sandbox.up import Options
 
+    if scrape_interval <= 0:
+        raise UsageError(f"--scrape-interval {scrape_interval:g}: expected more than 0 seconds")
     layout = Layout.named(name)
     options = Options(scrape_seconds=scrape_interval)
     if foreground:
@@ -71,8 +75,14 @@ def sandbox_status(name: Name = "default", output: OutputOption = Output.TABLE) 
         for p in described.get("processes", [])
     ]
     if not rows:
-        raise SandboxError(f"sandbox {name} is not up; bring it up with `sluice sandbox up`")
+        raise SandboxError(f"sandbox {name} is not up; bring it up with `{_command('up', name)}`")
     sys.stdout.write(plain_table(["PROCESS", "PID", "STATE", "LOG"], rows) + "\n")
+    if described["crashed"]:
+        raise SandboxError(
+            f"sandbox {name} has crashed: the process that owned it (pid {described['owner']}) is "
+            f"gone. Begin anew with `{_command('up', name)}`, or clear it away with "
+            f"`{_command('down', name)}`"
+        )
     _announce(described.get("access") or {})
 
 
@@ -84,7 +94,20 @@ def _announce(access: dict[str, Any]) -> None:
         ("controller", "controller: "),
     ):
         if key in access:
-            sys.stdout.write(f"{label}{access[key]}\n")
+            # The first line is to be pasted into a shell.
+            value = shlex.quote(access[key]) if key == "kubeconfig" else access[key]
+            sys.stdout.write(f"{label}{value}\n")
+    if access and not shutil.which("kubectl"):
+        from sluice.sandbox import parts
+
+        sys.stdout.write(f"kubectl: {parts.locate('kubectl')}\n")
+
+
+def _command(verb: str, name: str) -> str:
+    """What to type for this sandbox."""
+    from sluice.sandbox.layout import DEFAULT_NAME
+
+    return f"sluice sandbox {verb}" + ("" if name == DEFAULT_NAME else f" --name {name}")
 
 
 def demo(

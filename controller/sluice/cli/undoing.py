@@ -15,8 +15,8 @@ import typer
 
 from sluice.api.rollout import template_name
 from sluice.api.status import Phase, RolloutStatus, StoredTemplate
-from sluice.cli.commands import Name
-from sluice.cli.options import Context, Kubeconfig, Namespace, connect
+from sluice.cli.gitops import owner_in_git
+from sluice.cli.options import Context, Kubeconfig, Name, Namespace, connect
 from sluice.cli.view import age
 from sluice.errors import NotAllowedError, NotFoundError, PatchTestFailedError
 from sluice.kube.client import Client
@@ -25,14 +25,6 @@ from sluice.seldon.revision import revision_of
 
 RESTARTED_ANNOTATION = "sluice.dev/restartedAt"
 _PREDICTOR = "/spec/template/spec/predictors/0"
-# Labels and annotations that say that something else will write the spec again.
-_OWNED_BY = {
-    "argocd.argoproj.io/tracking-id": "Argo CD",
-    "argocd.argoproj.io/instance": "Argo CD",
-    "kustomize.toolkit.fluxcd.io/name": "Flux",
-    "helm.toolkit.fluxcd.io/name": "Flux",
-    "meta.helm.sh/release-name": "Helm",
-}
 
 
 def undo(
@@ -40,7 +32,7 @@ def undo(
     to_revision: Annotated[
         str | None,
         typer.Option(
-            help="A kept revision, or its number as in `sluice status`; default: the one before."
+            help="A revision, or its number in `sluice history`; default: the one before."
         ),
     ] = None,
     namespace: Namespace = None,
@@ -159,13 +151,10 @@ def _patch(client: Client, obj: dict[str, Any], patch: list[dict[str, Any]], wha
 
 
 def _warn_of_other_owners(obj: dict[str, Any]) -> None:
-    meta = obj["metadata"]
-    names = {**(meta.get("labels") or {}), **(meta.get("annotations") or {})}
-    owners = sorted({owner for key, owner in _OWNED_BY.items() if key in names})
-    if owners:
+    if owner := owner_in_git(obj):
         sys.stderr.write(
-            f"warning: {' and '.join(owners)} keeps this ModelRollout, and the next sync takes "
-            "the change back: change it there too\n"
+            f"warning: {owner} keeps this ModelRollout, and its next sync takes the change back: "
+            "change it there too\n"
         )
 
 

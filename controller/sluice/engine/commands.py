@@ -117,13 +117,18 @@ def refusal_in_phase(
     `waiting`: a gate keeps a new template from starting.
     """
     if command is Command.RETRY:
+        if phase is Phase.ROLLING_BACK:
+            return "the candidate is still being rolled back: retry when that is done"
         return "" if phase is Phase.ROLLED_BACK else f"nothing was rolled back (phase {phase})"
     if not phase.active and waiting:
         if command is Command.ABORT:
             return ""
         return "it has not started: a gate is closed, and no command opens one (see docs/gates.md)"
+    if phase is Phase.ROLLED_BACK:
+        return f"no rollout is in progress (phase {phase}): retry tries the candidate again"
     if not phase.active:
-        return f"no rollout is in progress (phase {phase})"
+        hint = ": set spec.paused to hold the next one" if command is Command.PAUSE else ""
+        return f"no rollout is in progress (phase {phase}){hint}"
     if phase is Phase.ROLLING_BACK:
         return "the candidate is already being rolled back"
     if command is Command.RESUME:

@@ -22,7 +22,7 @@ from sluice.engine.draft import Draft
 from sluice.engine.freeze import note_freeze
 from sluice.engine.inputs import Decision, Inputs
 from sluice.engine.rollback import begin_rollback, rolling_back
-from sluice.engine.stepping import baking, finish_bake, preparing, promoting, stepping
+from sluice.engine.stepping import baking, end_bake, preparing, promoting, stepping
 from sluice.engine.trace import of_the_gates
 from sluice.engine.traffic import shares_of
 from sluice.engine.undo import keep_template, returns_to_a_recent_stable
@@ -197,7 +197,7 @@ def _promote(draft: Draft, *, full: bool) -> None:
     draft.set(pause=None)
     step = draft.status.step
     if draft.status.phase is Phase.BAKING:
-        finish_bake(draft)
+        end_bake(draft)
     elif draft.status.phase is Phase.STEPPING and step is not None:
         wish = Command.PROMOTE_FULL if full else Command.PROMOTE
         draft.set(step=step.model_copy(update={"forced": wish.value}))

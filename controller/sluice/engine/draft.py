@@ -103,7 +103,9 @@ class Draft:
     def remember(self, outcome: str, reason: str, message: str) -> None:
         """Append the ended rollout to the history, newest first."""
         candidate = self.status.candidate or self.stable()
+        last = self.status.history[0].number if self.status.history else None
         entry = HistoryEntry(
+            number=(last or len(self.status.history)) + 1,
             revision=candidate.revision,
             predictor=candidate.predictor,
             images=candidate.images,

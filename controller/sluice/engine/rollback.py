@@ -43,7 +43,7 @@ def rolling_back(draft: Draft) -> None:
     draft.look_again_in(1.0)
     if present and not world.blockers():
         draft.split(0)
-        if _unverifiable(draft) or arrived(draft, {stable.predictor: 100}):
+        if unverifiable(draft) or arrived(draft, {stable.predictor: 100}):
             moved = from_wire(draft.status.traffic.verified_at) or _assumed_move(draft)
             left = moved + DRAIN_SECONDS - draft.now
             if left > 0:
@@ -62,7 +62,7 @@ def rolling_back(draft: Draft) -> None:
         draft.set(message=text)
 
 
-def _unverifiable(draft: Draft) -> bool:
+def unverifiable(draft: Draft) -> bool:
     """Nobody can say where the traffic is: the routes are not readable, and nothing is counted."""
     inputs = draft.inputs
     return bool(

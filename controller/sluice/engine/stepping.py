@@ -11,7 +11,7 @@ from sluice.engine import gates
 from sluice.engine.commands import Command
 from sluice.engine.draft import Draft
 from sluice.engine.plan import Plan, PlannedPredictor
-from sluice.engine.rollback import DRAIN_SECONDS, begin_rollback
+from sluice.engine.rollback import DRAIN_SECONDS, begin_rollback, unverifiable
 from sluice.engine.traffic import arrived
 
 # A candidate without a ready pod gets this long: one reading is no verdict. Seconds.
@@ -254,36 +254,43 @@ def _undecided_for_long(draft: Draft, step: StepStatus) -> None:
 
 
 def promoting(draft: Draft) -> None:
-    """All traffic to the candidate, the stable still there."""
+    """The traffic to the candidate, the stable still there with its holdback."""
     stable, candidate = draft.stable(), draft.candidate()
-    draft.split(100)
+    weight = draft.inputs.policy.bake_weight
+    draft.split(weight)
     if _harmed(draft) or _gone(draft):
         return
     if draft.inputs.world.blockers():
         _say_frozen(draft)
         return
-    if arrived(draft, {candidate.predictor: 100}):
-        bake = draft.inputs.policy.bake
+    if arrived(draft, baked_traffic(draft)):
+        bake = format_duration(draft.inputs.policy.bake)
+        share = f"{weight}% of the traffic" if weight < 100 else "all traffic"
         draft.note(
-            "Baking",
-            f"all traffic on revision {candidate.revision}; the old one stays "
-            f"warm for {format_duration(bake)}",
+            "Baking", f"{share} on revision {candidate.revision}; the old one stays warm for {bake}"
         )
-        draft.enter(
-            Phase.BAKING, f"baking; {stable.revision} stays warm for {format_duration(bake)}"
-        )
+        kept = f" with {100 - weight}% to compare with" if weight < 100 else ""
+        draft.enter(Phase.BAKING, f"baking; {stable.revision} stays warm for {bake}{kept}")
     else:
-        draft.set(message="waiting for the gateway to have 100% for the candidate")
+        draft.set(message=f"waiting for the gateway to have {weight}% for the candidate")
         draft.look_again_in(WAITING_SECONDS)
+
+
+def baked_traffic(draft: Draft) -> dict[str, int]:
+    """The shares while baking, percent by predictor."""
+    weight = draft.inputs.policy.bake_weight
+    return {draft.stable().predictor: 100 - weight, draft.candidate().predictor: weight}
 
 
 def baking(draft: Draft) -> None:
     """Both kept, checks go on; harm switches back at once. Then the old predictor goes."""
-    candidate = draft.candidate()
-    draft.split(100)
+    if _releasing(draft):
+        _release(draft)
+        return
+    draft.split(draft.inputs.policy.bake_weight)
     if _harmed(draft) or _gone(draft):
         return
-    arrived(draft, {candidate.predictor: 100})
+    arrived(draft, baked_traffic(draft))
     left = max(draft.inputs.policy.bake, DRAIN_SECONDS) - draft.in_phase_for()
     if left > 0:
         draft.look_again_in(left)
@@ -294,10 +301,52 @@ def baking(draft: Draft) -> None:
     elif draft.inputs.world.blockers():
         _say_frozen(draft)
     else:
-        finish_bake(draft)
+        end_bake(draft)
 
 
-def finish_bake(draft: Draft) -> None:
+def end_bake(draft: Draft) -> None:
+    """The old revision gives its holdback away, and goes when its last requests have ended."""
+    if draft.inputs.policy.bake_weight == 100:
+        _finish_bake(draft)
+        return
+    draft.split(100)
+    draft.set(
+        message="baked; moving the last of the traffic to the candidate",
+        traffic=draft.status.traffic.model_copy(update={"verified_at": None}),
+    )
+    draft.look_again_in(WAITING_SECONDS)
+
+
+def _releasing(draft: Draft) -> bool:
+    """The bake was ended in an earlier pass, its holdback is being given away."""
+    desired = draft.status.traffic.desired.get(draft.candidate().predictor)
+    return desired == 100 and draft.inputs.policy.bake_weight < 100
+
+
+def _release(draft: Draft) -> None:
+    draft.split(100)
+    if _harmed(draft) or _gone(draft):
+        return
+    if draft.inputs.world.blockers():
+        _say_frozen(draft)
+        return
+    if unverifiable(draft):
+        # Seldon, whole, writes routes well within a drain's time.
+        moved = from_wire(draft.status.traffic.verified_at) or draft.now + DRAIN_SECONDS
+        draft.set(traffic=draft.status.traffic.model_copy(update={"verified_at": to_wire(moved)}))
+    elif arrived(draft, {draft.candidate().predictor: 100}):
+        moved = from_wire(draft.status.traffic.verified_at) or draft.now
+    else:
+        draft.look_again_in(WAITING_SECONDS)
+        return
+    left = moved + DRAIN_SECONDS - draft.now
+    if left > 0:
+        draft.look_again_in(left)
+    else:
+        _finish_bake(draft)
+
+
+def _finish_bake(draft: Draft) -> None:
     """The candidate becomes the stable, the old predictor goes."""
     stable, candidate = draft.stable(), draft.candidate()
     draft.only(candidate.predictor)

@@ -33,7 +33,8 @@ def keep_template(draft: Draft) -> None:
     kept = status.templates
     if kept and kept[0].revision == desired.revision:
         return
-    number = 1 + max((entry.number for entry in kept), default=0)
+    # As the history counts: the rollout that made it the stable. The first version has none.
+    number = (status.history[0].number or 0) if status.history else 0
     head = StoredTemplate(number=number, revision=desired.revision, at=to_wire(draft.now))
     others = [entry for entry in kept if entry.revision != desired.revision]
     # The present one beside as many as there are ended rollouts in the history.

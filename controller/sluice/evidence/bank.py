@@ -23,6 +23,8 @@ class Increment:
     Requests `n` and failed requests `k` of the candidate (`_c`) and the stable (`_s`);
     `above_` of shape (len(edges),): answered requests slower than each bucket edge. Fractions are
     fine; what is negative or not a number counts as nothing, what exceeds `n` as `n`.
+    `age`: seconds from the candidate's readiness to the beginning of the increment, for checks with
+    a warm-up of their own.
     """
 
     n_c: float
@@ -31,6 +33,7 @@ class Increment:
     k_s: float
     above_c: FloatArray
     above_s: FloatArray
+    age: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,9 @@ class CheckEvidence:
     quantile in seconds, for a latency comparison the share slower than `worst_edge` (seconds; `k_`
     are then those requests). `harmed` stays once it is true, `passed` says what holds now.
     `requests_left` estimates the candidate requests until Pass at the rates so far; None: never, or
-    not before a billion. `passable` is False when the buckets can never show a Pass.
+    not before a billion. `passable` is False when the buckets can never show a Pass. `skipped` are
+    candidate requests of the check's own warm-up, in none of the other numbers. The evidence was
+    last divided by `dispersion`, the overdispersion learned from the stable (>= 1).
     """
 
     plan: CheckPlan
@@ -61,6 +66,8 @@ class CheckEvidence:
     passed: bool
     requests_left: int | None
     passable: bool = True
+    skipped: int = 0
+    dispersion: float = 1.0
 
 
 class EvidenceBank:
@@ -131,15 +138,26 @@ class EvidenceBank:
         for fleet, keys in by_fleet.items():
             edges = len(fleet.shape.edges)
             table = _table([increments[key] for key in keys], edges)
-            fleet.update(keys, table, np.array([key in bakes for key in keys]), self._skew)
+            baking_now = np.array([key in bakes for key in keys])
+            ages = np.array([increments[key].age for key in keys])
+            fleet.update(keys, table, baking_now, ages, self._skew)
+
+    def remember(self, histories: Mapping[str, FloatArray]) -> None:
+        """Learn how bunched each stable's failures are from what it did before the rollout.
+
+        By key, shape (T, 2): requests and failed requests of T increments, oldest first; all of
+        one length. It is no evidence. Raises KeyError for a key that is not open.
+        """
+        by_fleet: dict[Fleet, list[str]] = {}
+        for key in histories:
+            by_fleet.setdefault(self._where[key], []).append(key)
+        for fleet, keys in by_fleet.items():
+            fleet.remember(keys, np.stack([histories[key] for key in keys], axis=1))
 
     def results(self, key: str) -> tuple[CheckEvidence, ...]:
         """The evidence of every check, in the order of the plans. KeyError if not open."""
         fleet = self._where[key]
-        totals = fleet.totals(key)
-        return tuple(
-            _evidence(plan, fleet, key, i, totals) for i, plan in enumerate(fleet.plans(key))
-        )
+        return tuple(_evidence(plan, fleet, key, i) for i, plan in enumerate(fleet.plans(key)))
 
     def marks(self, keys: Sequence[str]) -> BoolArray:
         """Shape (len(keys), checks, 3): harmed, passed, any candidate request.
@@ -171,9 +189,8 @@ def _above(rows: Iterable[FloatArray], edges: int) -> FloatArray:
     return np.array([row if len(row) else empty for row in rows], dtype=np.float64)
 
 
-def _evidence(
-    plan: CheckPlan, fleet: Fleet, key: str, check: int, totals: FloatArray
-) -> CheckEvidence:
+def _evidence(plan: CheckPlan, fleet: Fleet, key: str, check: int) -> CheckEvidence:
+    totals = fleet.totals(key, check)
     log_harm, log_pass, left, worst = fleet.outputs(key, check)
     streams = fleet.shape.streams[check]
     edges = fleet.shape.edges
@@ -204,6 +221,8 @@ def _evidence(
         passed=passable and bool(log_pass >= -math.log(plan.beta)),
         requests_left=math.ceil(left) if left < 1e9 else None,
         passable=passable,
+        skipped=round(fleet.skipped(key, check)),
+        dispersion=fleet.dispersion(key, check),
     )
 
 

@@ -6,7 +6,7 @@ edge for latency. Evidence is kept as float32 logs, so an exported state continu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,9 +88,11 @@ class Counts:
     """What one update knows, for B rollouts and the columns c of all counts.
 
     `n`, `k` are the candidate's requests and events of this increment; the `paired_` ones are those
-    for which both sides have requests (`ready`), zero elsewhere. `total_` are sums so far,
-    `recent_` those of the stable's last increments, fading.
-    `index` counts the updates with traffic from 1, `baked` those of the bake.
+    for which both sides have requests (`ready`), zero elsewhere. `totals` (B, 2, 1 + c) are sums so
+    far of candidate and stable, `recent_` those of the stable's last increments, fading.
+    `index` counts the updates with traffic from 1, `baked` those of the bake. `ages` are seconds
+    from the candidate's readiness to the increment's beginning, `dispersion` (B, c) how bunched the
+    stable's events are.
     """
 
     n: FloatArray
@@ -100,16 +102,30 @@ class Counts:
     paired_n_s: FloatArray
     paired_k_c: FloatArray
     paired_k_s: FloatArray
-    total_n_c: FloatArray
-    total_n_s: FloatArray
-    total_k_c: FloatArray
-    total_k_s: FloatArray
+    totals: FloatArray
     recent_n_s: FloatArray
     recent_k_s: FloatArray
     index: FloatArray
     baking: BoolArray
     baked: FloatArray
+    ages: FloatArray
+    dispersion: FloatArray
     skew: float
+
+    def candidate_total(self, columns: NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
+        """Events (B, s) and requests (B, 1) of the candidate so far."""
+        return self.totals[:, 0, 1 + columns], self.totals[:, 0, :1]
+
+    def stable_total(self, columns: NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
+        """Events (B, s) and requests (B, 1) of the stable so far."""
+        return self.totals[:, 1, 1 + columns], self.totals[:, 1, :1]
+
+    def part(self, of: BoolArray) -> Counts:
+        """The rollouts at these places only."""
+        if of.all():
+            return self
+        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "skew"}
+        return Counts(**{name: values[of] for name, values in arrays.items()}, skew=self.skew)
 
 
 def _weights(values: FloatArray) -> NDArray[np.float32]:
@@ -130,14 +146,15 @@ class CheckRows:
 
     OUTPUTS = ("log_harm", "log_pass", "left", "worst")
 
-    def __init__(self, kind: Kind, streams: Streams, size: int) -> None:
+    def __init__(self, kind: Kind, streams: Streams, width: int, size: int) -> None:
         self.kind = kind
         self.streams = streams
         s = len(streams.columns)
         self.columns = np.array(streams.columns, dtype=np.intp)
-        # acceptable, unacceptable, boundary, log(1/alpha), log(1/beta), overdispersion
-        self.params = np.zeros((size, 6))
+        # acceptable, unacceptable, boundary, log(1/alpha), log(1/beta), overdispersion, warm-up
+        self.params = np.zeros((size, 7))
         self.fields: dict[str, Floats] = {
+            "skipped": np.zeros((size, 2, width), dtype=np.float32),
             "outputs": np.zeros((size, 4)),
             "above": np.zeros((size, s, len(ABOVE_ODDS)), dtype=np.float32),
             "below": np.zeros((size, s, len(BELOW_ODDS)), dtype=np.float32),
@@ -154,7 +171,7 @@ class CheckRows:
     def grow(self, size: int) -> None:
         """Make room for `size` rows."""
         extra = size - len(self.params)
-        self.params = np.concatenate([self.params, np.zeros((extra, 6))])
+        self.params = np.concatenate([self.params, np.zeros((extra, 7))])
         for name, values in self.fields.items():
             room = np.zeros((extra, *values.shape[1:]), dtype=values.dtype)
             self.fields[name] = np.concatenate([values, room])
@@ -183,12 +200,36 @@ class CheckRows:
             -np.log(plan.alpha),
             -np.log(plan.beta),
             max(plan.overdispersion, 1.0),
+            plan.warmup,
         )
+
+    @property
+    def skipped(self) -> Floats:
+        """Shape (size, 2, columns): what came too early to count for this check."""
+        return self.fields["skipped"]
+
+    def skip(self, rows: NDArray[np.intp], table: FloatArray, ages: FloatArray) -> None:
+        """Note what comes before this check's own warm-up is over."""
+        early = ages < self.params[rows, 6]
+        self.skipped[rows[early]] += table[early]
+
+    def dispersion(self, rows: NDArray[np.intp], learned: FloatArray) -> FloatArray:
+        """What the evidence is divided by: shape (B, s). `learned` has all columns."""
+        return np.maximum(self.params[rows, 5, None], learned[:, self.columns])
 
     def advance(self, rows: NDArray[np.intp], counts: Counts) -> None:
         """Move the evidence of `rows` on by one increment."""
         if not len(self.columns):
             return
+        warm = counts.ages >= self.params[rows, 6]
+        if not warm.any():
+            return
+        rows, counts = rows[warm], counts.part(warm)
+        counts = replace(
+            counts,
+            totals=counts.totals - self.skipped[rows],
+            dispersion=self.dispersion(rows, counts.dispersion),
+        )
         params = self.params[rows]
         self._advance_absolute(rows, params, counts)
         if self.kind.compares:
@@ -199,62 +240,65 @@ class CheckRows:
 
     def _advance_absolute(self, rows: NDArray[np.intp], params: FloatArray, counts: Counts) -> None:
         n, k = counts.n[:, None, None], counts.k[:, self.columns, None]
-        boundary, phi = params[:, 2, None, None], params[:, 5, None, None]
-        step = (k * np.log(ABOVE_ODDS) - n * odds_cost(ABOVE_ODDS, boundary)) / phi
+        boundary, phi = params[:, 2, None, None], counts.dispersion[:, :, None]
+        step = k * np.log(ABOVE_ODDS) - n * odds_cost(ABOVE_ODDS, boundary)
         fields = self.fields
         fields["above"][rows] = _move(late_start(fields["above"][rows], counts.index, LATE), step)
-        step = (k * np.log(BELOW_ODDS) - n * odds_cost(BELOW_ODDS, boundary)) / phi
-        fields["below"][rows] = np.minimum(_move(fields["below"][rows], step), RECENT)
+        step = k * np.log(BELOW_ODDS) - n * odds_cost(BELOW_ODDS, boundary)
+        cap = (RECENT * phi).astype(np.float32)
+        fields["below"][rows] = np.minimum(_move(fields["below"][rows], step), cap)
 
     def _advance_ratio(self, rows: NDArray[np.intp], params: FloatArray, counts: Counts) -> None:
-        share, k_c, k_s, phi, ready = self._paired(params, counts)
+        share, k_c, k_s, phi, ready = self._paired(counts)
         fields = self.fields
         acceptable = params[:, 0, None, None]
         gain, cost = _harm_terms(acceptable, share)
         log_e = late_start(fields["harm"][rows], counts.index, LATE)
-        log_e = _move(log_e, (k_c * gain - (k_c + k_s) * cost) / phi)
+        log_e = _move(log_e, k_c * gain - (k_c + k_s) * cost)
         fields["harm"][rows] = log_e
         # Events that the other side may have had too, but that its older scrape does not show yet,
         # do not count before the next increment: an edge of a shared outage is not harm.
         doubt = np.minimum(k_c, counts.skew * counts.paired_n_c[:, None, None])
-        shown = log_sum(log_e - (doubt * (gain - cost) / phi).astype(np.float32) + _HARM_LOG)
+        shown = log_sum(log_e - (doubt * (gain - cost)).astype(np.float32) + _HARM_LOG)
         fields["shown_harm"][rows] = np.where(ready, shown, fields["shown_harm"][rows])
 
         gain, cost = _pass_terms(acceptable, params[:, 1, None, None], share)
-        log_e = _move(fields["pass"][rows], (k_c * gain - (k_c + k_s) * cost) / phi)
+        log_e = _move(fields["pass"][rows], k_c * gain - (k_c + k_s) * cost)
         doubt = np.minimum(k_s, counts.skew * counts.paired_n_s[:, None, None])
-        lost = (doubt * cost / phi).astype(np.float32)
-        log_e = np.minimum(log_e, RECENT - lost)
+        lost = (doubt * cost).astype(np.float32)
+        log_e = np.minimum(log_e, (RECENT * phi).astype(np.float32) - lost)
         fields["pass"][rows] = log_e
         shown = log_sum(log_e + lost + _PASS_LOG)
         fields["shown_pass"][rows] = np.where(ready, shown, fields["shown_pass"][rows])
 
     def _paired(
-        self, params: FloatArray, counts: Counts
+        self, counts: Counts
     ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, BoolArray]:
         both = np.maximum(counts.paired_n_c + counts.paired_n_s, 1e-300)
         share = (counts.paired_n_c / both)[:, None, None]
         k_c = counts.paired_k_c[:, self.columns, None]
         k_s = counts.paired_k_s[:, self.columns, None]
-        return share, k_c, k_s, params[:, 5, None, None], counts.ready[:, None]
+        return share, k_c, k_s, counts.dispersion[:, :, None], counts.ready[:, None]
 
     def _advance_bake(self, rows: NDArray[np.intp], params: FloatArray, counts: Counts) -> None:
         b = np.flatnonzero(counts.baking)
         rows, params = rows[b], params[b]
         risk = params[:, 3, None] - np.log(BAKE) + np.log(len(self.columns))
-        bound = upper_rate(counts.total_k_s[b][:, self.columns], counts.total_n_s[b][:, None], risk)
+        phi = counts.dispersion[b]
+        total_k, total_n = counts.stable_total(self.columns)
+        bound = upper_rate(total_k[b] / phi, total_n[b] / phi, risk)
         # All traffic may have moved in the middle of an outage of both sides: where the stable was
         # last far worse than over the whole time, that is what there is to compare with. This only
         # raises the boundary, so the risk stays what it was.
         n_s, k_s = counts.recent_n_s[b][:, None], counts.recent_k_s[b][:, self.columns]
         usual = bound * n_s
         unusual = k_s > usual + 4.0 * np.sqrt(usual + 1.0)
-        latest = upper_rate(k_s, np.maximum(n_s, 1e-9), risk)
+        latest = upper_rate(k_s / phi, np.maximum(n_s, 1e-9) / phi, risk)
         bound = np.where(unusual, np.maximum(bound, latest), bound)
         null = np.maximum(params[:, 2, None], params[:, 1, None] * bound)
         null = np.clip(null, 1e-12, 1 - 1e-9)[:, :, None]
         n, k = counts.n[b][:, None, None], counts.k[b][:, self.columns, None]
-        step = (k * np.log(BAKE_ODDS) - n * odds_cost(BAKE_ODDS, null)) / params[:, 5, None, None]
+        step = k * np.log(BAKE_ODDS) - n * odds_cost(BAKE_ODDS, null)
         log_e = late_start(self.fields["bake"][rows], counts.baked[b], LATE)
         # The first capital was put in whole (log 1): the reserve is taken off here, once.
         first = (counts.baked[b] <= 1)[:, None, None]
@@ -263,18 +307,21 @@ class CheckRows:
 
     def _sum_up(self, rows: NDArray[np.intp], params: FloatArray, counts: Counts) -> None:
         fields = self.fields
-        above = log_sum(fields["above"][rows] + _ABOVE_LOG)
-        below = log_sum(fields["below"][rows] + _BELOW_LOG)
+        # E^(1/phi): kept whole, divided where it is read, so that what came before a change of phi
+        # and what cancels it after are divided alike.
+        phi = counts.dispersion
+        above = log_sum(fields["above"][rows] + _ABOVE_LOG) / phi
+        below = log_sum(fields["below"][rows] + _BELOW_LOG) / phi
         out = np.empty((len(rows), 4))
         if self.kind.compares:
-            each = np.minimum(above, fields["shown_harm"][rows])
-            bake = log_sum(fields["bake"][rows] + _BAKE_LOG)
+            each = np.minimum(above, fields["shown_harm"][rows] / phi)
+            bake = log_sum(fields["bake"][rows] + _BAKE_LOG) / phi
             s = np.float32(np.log(len(self.columns)))
             # 1 - 2 BAKE of alpha for the comparison, BAKE for the bake test and BAKE for its bound.
             out[:, 0] = np.logaddexp(
                 log_sum(each) - s + np.log1p(-2 * BAKE), log_sum(bake) - s + np.log(BAKE)
             )
-            passing = log_mix(fields["shown_pass"][rows], below, RATIO)
+            passing = log_mix(fields["shown_pass"][rows] / phi, below, RATIO)
             out[:, 3] = self._worst(np.maximum(each, bake), counts)
         else:
             each, passing = above, below
@@ -291,9 +338,9 @@ class CheckRows:
 
     def _worst(self, each: Floats, counts: Counts) -> FloatArray:
         """The stream with most harm; where none has any, the one most unlike the stable's."""
-        k_c, k_s = counts.total_k_c[:, self.columns], counts.total_k_s[:, self.columns]
-        n_c = np.maximum(counts.total_n_c, 1.0)[:, None]
-        n_s = np.maximum(counts.total_n_s, 1.0)[:, None]
+        k_c, n_c = counts.candidate_total(self.columns)
+        k_s, n_s = counts.stable_total(self.columns)
+        n_c, n_s = np.maximum(n_c, 1.0), np.maximum(n_s, 1.0)
         pooled = (k_c + k_s + 0.5) / (n_c + n_s)
         z = (k_c / n_c - k_s / n_s) / np.sqrt(pooled * (1 / n_c + 1 / n_s))
         clear = each.max(axis=1) > 1.0
@@ -311,14 +358,16 @@ class CheckRows:
         must: BoolArray,
     ) -> FloatArray:
         """Candidate requests until Pass at the rates so far, the slowest stream; inf: never."""
-        n_c, n_s = counts.total_n_c[:, None], counts.total_n_s[:, None]
-        p_s = (counts.total_k_s[:, self.columns] + 0.1) / (n_s + 1.0)
-        p_c = (counts.total_k_c[:, self.columns] + p_s) / (n_c + 1.0)
-        needed, phi = params[:, 4, None, None], params[:, 5, None, None]
+        k_c, n_c = counts.candidate_total(self.columns)
+        k_s, n_s = counts.stable_total(self.columns)
+        p_s = (k_s + 0.1) / (n_s + 1.0)
+        p_c = (k_c + p_s) / (n_c + 1.0)
+        needed, phi = params[:, 4, None, None], counts.dispersion[:, :, None]
         drift = p_c[:, :, None] * np.log(BELOW_ODDS)
-        drift = (drift - odds_cost(BELOW_ODDS, params[:, 2, None, None])) / phi
+        drift = drift - odds_cost(BELOW_ODDS, params[:, 2, None, None])
         own = 0.0 if not self.kind.compares else np.log1p(-RATIO)
-        left = _time_left(needed - own - _BELOW_LOG - self.fields["below"][rows], drift)
+        gap = (needed - own) * phi - _BELOW_LOG - self.fields["below"][rows]
+        left = _time_left(gap, drift)
         if self.kind.compares:
             both = n_c + n_s
             share = np.where(both > 0, n_c / np.maximum(both, 1e-9), 0.5)
@@ -328,8 +377,8 @@ class CheckRows:
             share = np.clip(np.where(ready, now[:, None], share), 1e-6, 1 - 1e-6)[:, :, None]
             gain, cost = _pass_terms(params[:, 0, None, None], params[:, 1, None, None], share)
             seen_s = p_s[:, :, None] * (1.0 - share) / share
-            drift = (p_c[:, :, None] * gain - (p_c[:, :, None] + seen_s) * cost) / phi
-            gap = needed - np.log(RATIO) - _PASS_LOG - self.fields["pass"][rows]
+            drift = p_c[:, :, None] * gain - (p_c[:, :, None] + seen_s) * cost
+            gap = (needed - np.log(RATIO)) * phi - _PASS_LOG - self.fields["pass"][rows]
             left = np.minimum(left, _time_left(gap, drift))
         left = np.where(passing >= params[:, 4, None], 0.0, np.maximum(left, 1.0))
         worst: FloatArray = np.where(must, left, 0.0).max(axis=1)

@@ -13,11 +13,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from sluice.evidence import spread
 from sluice.evidence.check import CheckRows, Counts, Streams, streams_of
 from sluice.evidence.formulas import BoolArray, FloatArray, Floats
 from sluice.evidence.spec import CheckPlan, Kind
 
-_LAYOUT = 2  # of the exported state; a change of grids or fields must count it up
+_LAYOUT = 3  # of the exported state; a change of grids or fields must count it up
 _HEAD = struct.Struct("<B8s")
 _CHUNK = 512  # rollouts worked on at once: bounds the memory of the temporaries
 _LIMIT_BYTES = 1 << 20  # an exported state that unpacks to more is not one of ours
@@ -57,11 +58,14 @@ class Fleet:
             "totals": np.zeros((1, 2, columns)),
             "pending": np.zeros((1, 2, columns)),
             "recent": np.zeros((1, columns)),  # of the stable, fading
+            # How bunched the stable's events are, and its last increment to compare the next with.
+            "spread": np.zeros((1, columns - 1, 3), dtype=np.float32),
+            "last": np.zeros((1, columns), dtype=np.float32),
             "clocks": np.zeros((1, 2)),  # updates with traffic, and those of the bake
             "harmed": np.zeros((1, len(shape.kinds)), dtype=np.bool_),
         }
         self._checks = [
-            CheckRows(kind, streams, 1)
+            CheckRows(kind, streams, columns, 1)
             for kind, streams in zip(shape.kinds, shape.streams, strict=True)
         ]
 
@@ -72,10 +76,23 @@ class Fleet:
         """The plans the key was added with."""
         return self._plans[key]
 
-    def totals(self, key: str) -> FloatArray:
-        """Shape (2, 2 + edges): candidate and stable, n, k, above..., so far."""
-        row: FloatArray = self._fields["totals"][self._rows[key]]
-        return row
+    def totals(self, key: str, check: int) -> FloatArray:
+        """Shape (2, 2 + edges): candidate and stable, n, k, above..., that count for a check."""
+        row = self._rows[key]
+        counted: FloatArray = self._fields["totals"][row] - self._checks[check].skipped[row]
+        return counted
+
+    def skipped(self, key: str, check: int) -> float:
+        """Candidate requests that came too early to count for a check."""
+        return float(self._checks[check].skipped[self._rows[key], 0, 0])
+
+    def dispersion(self, key: str, check: int) -> float:
+        """What the evidence of a check is divided by at present, its most bunched stream; >= 1."""
+        row, rows = self._rows[key], self._checks[check]
+        return float(rows.dispersion(np.array([row]), self._dispersion(np.array([row]))).max())
+
+    def _dispersion(self, rows: NDArray[np.intp]) -> FloatArray:
+        return spread.factor(self._fields["spread"][rows])
 
     def outputs(self, key: str, check: int) -> FloatArray:
         """ln evidence of harm, of Pass, requests left, stream to show."""
@@ -89,10 +106,11 @@ class Fleet:
     def marks(self, key: str) -> list[tuple[bool, bool, bool]]:
         """For every check: harm was shown, Pass holds now, the candidate has requests."""
         row = self._rows[key]
-        requests = bool(self._fields["totals"][row, 0, 0] >= 0.5)
+        total = self._fields["totals"][row, 0, 0]
         found = []
         for check, harmed in zip(self._checks, self._fields["harmed"][row].tolist(), strict=True):
             shown = check.fields["outputs"][row, 1] >= check.params[row, 4]
+            requests = bool(total - check.skipped[row, 0, 0] >= 0.5)
             found.append((harmed, bool(shown) and any(check.streams.passing), requests))
         return found
 
@@ -126,17 +144,50 @@ class Fleet:
             rows.grow(size)
         self._free.extend(range(size - 1, old - 1, -1))
 
-    def update(self, keys: list[str], table: FloatArray, baking: BoolArray, skew: float) -> None:
-        """Move `keys` on; `table` has shape (B, 2, 2 + edges), cleaned."""
+    def remember(self, keys: list[str], history: FloatArray) -> None:
+        """Learn from what the stable did before: `history` of shape (T, B, 2), oldest first.
+
+        Requests and failed requests of T increments; how slow they were is not told. Nothing of it
+        counts as evidence: it only says how bunched failures are.
+        """
+        rows = np.array([self._rows[key] for key in keys], dtype=np.intp)
+        columns = self._fields["last"].shape[1]
+        for counts in history:
+            now = np.full((len(rows), columns), np.nan)
+            now[:, :2] = counts
+            self._learn(rows, now)
+        self._fields["last"][rows] = 0
+
+    def _learn(self, rows: NDArray[np.intp], stable: FloatArray) -> None:
+        fields = self._fields
+        answered = stable[:, 0] > 0
+        rows, stable = rows[answered], stable[answered]
+        fields["spread"][rows] = spread.learn(fields["spread"][rows], fields["last"][rows], stable)
+        fields["last"][rows] = stable
+
+    def update(
+        self, keys: list[str], table: FloatArray, baking: BoolArray, ages: FloatArray, skew: float
+    ) -> None:
+        """Move `keys` on; `table` has shape (B, 2, 2 + edges), cleaned, `ages` (B,) in seconds."""
         rows = np.array([self._rows[key] for key in keys], dtype=np.intp)
         for start in range(0, len(rows), _CHUNK):
             part = slice(start, start + _CHUNK)
-            self._update_chunk(rows[part], table[part], baking[part], skew)
+            self._update_chunk(rows[part], table[part], baking[part], ages[part], skew)
 
     def _update_chunk(
-        self, rows: NDArray[np.intp], table: FloatArray, baking: BoolArray, skew: float
+        self,
+        rows: NDArray[np.intp],
+        table: FloatArray,
+        baking: BoolArray,
+        ages: FloatArray,
+        skew: float,
     ) -> None:
         fields = self._fields
+        for check in self._checks:
+            check.skip(rows, table, ages)
+        # What is divided by must not depend on what it divides: first used, then learned from.
+        dispersion = self._dispersion(rows)
+        self._learn(rows, table[:, 1])
         fields["totals"][rows] += table
         answered = table[:, 1, 0] > 0
         seen = rows[answered]
@@ -148,12 +199,11 @@ class Fleet:
         if not live.any():
             return
         rows, table, paired = rows[live], table[live], paired[live]
-        ready, baking = ready[live], baking[live]
+        ready, baking, ages, dispersion = ready[live], baking[live], ages[live], dispersion[live]
         clocks = fields["clocks"][rows]
         clocks[:, 0] += 1
         clocks[:, 1] += baking
         fields["clocks"][rows] = clocks
-        totals = fields["totals"][rows]
         counts = Counts(
             n=table[:, 0, 0],
             k=table[:, 0, 1:],
@@ -162,15 +212,14 @@ class Fleet:
             paired_n_s=paired[:, 1, 0],
             paired_k_c=paired[:, 0, 1:],
             paired_k_s=paired[:, 1, 1:],
-            total_n_c=totals[:, 0, 0],
-            total_n_s=totals[:, 1, 0],
-            total_k_c=totals[:, 0, 1:],
-            total_k_s=totals[:, 1, 1:],
+            totals=fields["totals"][rows],
             recent_n_s=fields["recent"][rows, 0],
             recent_k_s=fields["recent"][rows, 1:],
             index=clocks[:, 0],
             baking=baking,
             baked=clocks[:, 1],
+            ages=ages,
+            dispersion=dispersion,
             skew=skew,
         )
         for check in self._checks:

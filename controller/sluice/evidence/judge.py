@@ -40,6 +40,13 @@ def _answer(evidence: CheckEvidence, fresh: bool, problem: str) -> tuple[Verdict
         return Verdict.HARM, reason, f"{_numbers(evidence)}: shown to be too much, at {risk}."
     if problem:
         return Verdict.ERROR, "MetricsProblem", problem
+    if evidence.n_c == 0 and evidence.skipped:
+        return (
+            Verdict.NO_DATA,
+            "WarmingUp",
+            f"Requests of the candidate's first {format_duration(plan.warmup)} do not count here "
+            f"({evidence.skipped:,} so far).",
+        )
     if evidence.n_c == 0:
         return Verdict.NO_DATA, "NoRequests", "The candidate has not answered any request yet."
     if not fresh:

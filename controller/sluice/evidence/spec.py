@@ -36,7 +36,9 @@ class CheckPlan:
     rates count as equal (compare kinds). `limit` is a share (LIMIT_RATE) or seconds
     (LIMIT_QUANTILE, with `quantile` between 0 and 1). `alpha` is this check's part of the risk of a
     false rollback, `beta` the risk of a false promotion. `overdispersion` is the variance of the
-    failures per scrape over their mean (Fano factor, >= 1): all evidence is divided by it.
+    failures per scrape over their mean (Fano factor, >= 1): all evidence is divided by it, or by
+    what the stable's own counts say if that is more. `warmup`: seconds after the candidate became
+    ready in which nothing counts for this check.
     """
 
     name: str
@@ -49,6 +51,7 @@ class CheckPlan:
     alpha: float = 0.01
     beta: float = 0.05
     overdispersion: float = 1.0
+    warmup: float = 0.0
 
 
 def plans_of(spec: CanaryPolicySpec) -> tuple[CheckPlan, ...]:
@@ -73,6 +76,7 @@ def _plan(check: Check, alpha: float, beta: float) -> CheckPlan:
             negligible=check.compare.negligible_below,
             alpha=alpha,
             beta=beta,
+            warmup=check.warmup or 0.0,
         )
     if check.limit is None:  # the schema asks for exactly one of the two
         raise ValueError(f"check {check.name!r} needs exactly one of compare and limit")
@@ -84,4 +88,5 @@ def _plan(check: Check, alpha: float, beta: float) -> CheckPlan:
         quantile=check.limit.quantile or 0.0,
         alpha=alpha,
         beta=beta,
+        warmup=check.warmup or 0.0,
     )

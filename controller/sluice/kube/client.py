@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from sluice.errors import ApiError, ApiUnavailableError, GoneError
@@ -189,6 +191,19 @@ class Client:
                 return False
             raise
         return any(one["name"] == resource.plural for one in found.get("resources") or [])
+
+    def version(self) -> tuple[Object, float | None]:
+        """What the server says of its version, and its clock: Unix seconds, to the second.
+
+        The clock is None when the answer has no usable date.
+        """
+        asked = Asked("get", "", "get /version", "/version")
+        response = self._send(Call("GET", "/version", timeout=self._timeout), asked)
+        date = response.headers.get("Date")
+        clock = None
+        with suppress(TypeError, ValueError):
+            clock = parsedate_to_datetime(date).timestamp() if date else None
+        return self._json(response, asked), clock
 
     # --- writing
 

@@ -39,15 +39,22 @@ def _home_config() -> str | None:
 
 
 def _from_file(source: str, context: str | None) -> tuple[Configuration, str]:
+    if not any(Path(part).expanduser().is_file() for part in source.split(os.pathsep) if part):
+        raise UsageError(f"the kubeconfig {source} cannot be used: there is no such file")
     configuration = Configuration()
     try:
         contexts, active = list_kube_config_contexts(config_file=source)  # type: ignore[no-untyped-call]
         load_kube_config(  # type: ignore[no-untyped-call]
             config_file=source, context=context, client_configuration=configuration
         )
-    except (ConfigException, OSError, yaml.YAMLError, KeyError, TypeError) as error:
+    except (ConfigException, OSError, yaml.YAMLError) as error:
         wanted = f" (context {context})" if context else ""
         raise UsageError(f"the kubeconfig {source}{wanted} cannot be used: {error}") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"the kubeconfig {source} cannot be used: expected YAML with clusters, users and "
+            f"contexts, as `kubectl config view` shows it ({type(error).__name__}: {error})"
+        ) from error
     chosen = next((one for one in contexts if one["name"] == context), active)
     return configuration, str((chosen.get("context") or {}).get("namespace") or "default")
 

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 from sluice.errors import ApiError
 from sluice.kube.client import Client
-from sluice.kube.resources import SELF_SUBJECT_ACCESS_REVIEWS, SELF_SUBJECT_REVIEWS, Resource
+from sluice.kube.resources import (
+    SELF_SUBJECT_ACCESS_REVIEWS,
+    SELF_SUBJECT_REVIEWS,
+    SUBJECT_ACCESS_REVIEWS,
+    Resource,
+)
 
 
 @dataclass(frozen=True)
@@ -32,8 +37,30 @@ class Right:
         return f"{self.verb} {kind} in {where}"
 
 
+@dataclass(frozen=True)
+class Account:
+    """A ServiceAccount."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"system:serviceaccount:{self.namespace}:{self.name}"
+
+
 def can_i(client: Client, right: Right) -> bool:
     """Whether the server would let us (a SelfSubjectAccessReview, open to everybody)."""
+    return _ask(client, SELF_SUBJECT_ACCESS_REVIEWS, right, {})
+
+
+def can(client: Client, account: Account, right: Right) -> bool:
+    """Whether it would let a ServiceAccount. Raises ForbiddenError where we may not ask that."""
+    groups = ["serviceaccounts", f"serviceaccounts:{account.namespace}"]
+    groups = [*(f"system:{group}" for group in groups), "system:authenticated"]
+    return _ask(client, SUBJECT_ACCESS_REVIEWS, right, {"user": str(account), "groups": groups})
+
+
+def _ask(client: Client, kind: Resource, right: Right, who: dict[str, object]) -> bool:
     resource = right.resource
     attributes = {
         "verb": right.verb,
@@ -45,11 +72,14 @@ def can_i(client: Client, right: Right) -> bool:
         "name": right.name,
     }
     review = {
-        "apiVersion": SELF_SUBJECT_ACCESS_REVIEWS.api_version,
-        "kind": SELF_SUBJECT_ACCESS_REVIEWS.kind,
-        "spec": {"resourceAttributes": {key: value for key, value in attributes.items() if value}},
+        "apiVersion": kind.api_version,
+        "kind": kind.kind,
+        "spec": {
+            **who,
+            "resourceAttributes": {key: value for key, value in attributes.items() if value},
+        },
     }
-    answer = client.create(SELF_SUBJECT_ACCESS_REVIEWS, review)
+    answer = client.create(kind, review)
     return bool((answer.get("status") or {}).get("allowed"))
 
 

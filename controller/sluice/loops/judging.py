@@ -9,25 +9,33 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+import structlog
+
 from sluice.api.policy import CanaryPolicySpec
 from sluice.api.status import Checkpoint, CheckStatus, Phase, RolloutStatus, Verdict
 from sluice.api.times import from_wire
-from sluice.errors import MetricsError
+from sluice.errors import MetricsError, QueryError
 from sluice.evidence.bank import EvidenceBank
 from sluice.evidence.judge import judge
 from sluice.evidence.spec import plans_of
 from sluice.metrics.observe import Freshness, Observer, Pair
 
+log = structlog.get_logger()
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """One running comparison. `name` tells it from an earlier one of the same rollout."""
+    """One running comparison. `name` tells it from an earlier one of the same rollout.
+
+    `ready`: when the candidate became ready, Unix seconds.
+    """
 
     key: str
     name: str
     pair: Pair
     policy: CanaryPolicySpec
     baking: bool
+    ready: float
     resume_from: Checkpoint | None = None
 
 
@@ -76,7 +84,9 @@ def comparison_of(
         name=name,
         pair=Pair(key, namespace, deployment, status.stable.predictor, status.candidate.predictor),
         policy=policy,
-        baking=status.phase in (Phase.PROMOTING, Phase.BAKING),
+        # With a holdback the comparison goes on as it was; without one only the past is left.
+        baking=status.phase in (Phase.PROMOTING, Phase.BAKING) and policy.bake_weight == 100,
+        ready=ready,
         resume_from=checkpoint if checkpoint and checkpoint.key == name else None,
     )
 
@@ -91,6 +101,7 @@ class Judging:
         self._running: dict[str, Comparison] = {}
         self._judgements: dict[str, Judgement] = {}
         self._problem = ""
+        self._unread: set[str] = set()  # whose stable's history is still to be read
 
     def follow(self, comparisons: Iterable[Comparison]) -> None:
         """Make the running comparisons be these: open new ones, close ended ones."""
@@ -111,15 +122,18 @@ class Judging:
         checkpoint = comparison.resume_from
         fresh = comparison.key in self._running
         state = checkpoint.state if checkpoint and not fresh else None
-        self._bank.open(
+        restored = self._bank.open(
             comparison.key, plans_of(comparison.policy), self._observer.edges, state=state
         )
+        if not restored:
+            self._unread.add(comparison.key)
         if not fresh:
             self._observer.track(comparison.pair, since=checkpoint.at if checkpoint else None)
 
     def _close(self, key: str) -> None:
         self._bank.close(key)
         self._observer.forget(key)
+        self._unread.discard(key)
         self._running.pop(key, None)
         self._judgements.pop(key, None)
 
@@ -132,7 +146,9 @@ class Judging:
         with self._lock:
             if not self._running:
                 return set(), 0
+            begins = {key: self._observer.counted_until(key) for key in self._running}
             try:
+                self._read_histories(now)
                 pulse = self._observer.pulse(now)
             except MetricsError as error:
                 first = not self._problem
@@ -141,11 +157,30 @@ class Judging:
             changed = set(self._running) if self._problem else set()
             self._problem = ""
             baking = [key for key, c in self._running.items() if c.baking]
-            self._bank.update(pulse.increments, baking=baking)
+            self._bank.update(
+                {
+                    key: replace(increment, age=_age(self._running[key], begins[key]))
+                    for key, increment in pulse.increments.items()
+                },
+                baking=baking,
+            )
             for key, comparison in self._running.items():
                 if self._judge(key, comparison, pulse.at, pulse.freshness.get(key)):
                     changed.add(key)
             return changed, pulse.queries
+
+    def _read_histories(self, now: float) -> None:
+        """What the stables of new comparisons did before: it says how bunched failures are.
+
+        Without it that is learned on the way, so a source that cannot tell stops nothing.
+        """
+        if not self._unread:
+            return
+        try:
+            self._bank.remember(self._observer.history(self._unread, now))
+        except QueryError as error:
+            log.warning("the stables' history cannot be read", problem=str(error))
+        self._unread.clear()
 
     def fail(self, problem: str) -> None:
         """A pulse that could not be done is no reason to decide anything: all hold, and say so."""
@@ -186,6 +221,12 @@ class Judging:
                 found = Judgement(name, 0.0)
             return replace(found, problem=self._problem if key in self._running else "")
 
+    def dispersion(self, key: str) -> tuple[float, ...]:
+        """What the evidence of each check is divided by; () where nothing runs."""
+        with self._lock:
+            running = key in self._running
+            return tuple(e.dispersion for e in self._bank.results(key)) if running else ()
+
     def checkpoint(self, key: str, name: str) -> Checkpoint | None:
         """The evidence as it stands, to be kept in the status."""
         with self._lock:
@@ -195,3 +236,8 @@ class Judging:
             if key not in self._running:
                 return None
             return Checkpoint(at=found.covered_until, key=name, state=self._bank.export(key))
+
+
+def _age(comparison: Comparison, begins: float | None) -> float:
+    """Seconds from the candidate's readiness to the beginning of an increment."""
+    return 0.0 if begins is None else begins - comparison.ready

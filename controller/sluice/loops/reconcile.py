@@ -177,9 +177,12 @@ class Reconciler:
         try:
             rollout = parse_rollout(obj)
             self._refuse_second_claim(obj, rollout)
+            world = self._reader.read(namespace, rollout.deployment_name)
+            if world.owned and rollout.spec.deletion_policy is DeletionPolicy.ORPHAN:
+                # Whatever else is wrong with the rollout: deleting it must not take the model away.
+                self._writer.disown(namespace, rollout.deployment_name, rollout.uid)
             policy, policy_name = self._policies.of(rollout)
             desired = desired_of(rollout)
-            world = self._reader.read(namespace, rollout.deployment_name)
             inputs = self._inputs(rollout, policy, policy_name, desired, world)
             return self._act(obj, inputs, decide(inputs))
         except SpecError as error:
@@ -255,7 +258,7 @@ class Reconciler:
                 self._recorder.event(
                     obj, reason="TrafficNotMoved", message=applied.problem, warning=True
                 )
-                log.warning(applied.problem, rollout=rollout.key)
+                log.warning("TrafficNotMoved", rollout=rollout.key, message=applied.problem)
             if applied.wrote_spec or applied.wrote_routes:
                 log.info(
                     "traffic plan written",
@@ -277,7 +280,8 @@ class Reconciler:
             if self._keeper is not None:
                 self._keeper.tell(inputs, decision)
             for note in decision.notes:
-                log.info(note.message, rollout=rollout.key, reason=note.reason)
+                # The reason is what one filters by; the message is different each time.
+                log.info(note.reason, rollout=rollout.key, message=note.message)
                 self._recorder.event(
                     obj, reason=note.reason, message=note.message, warning=note.warning
                 )
@@ -337,7 +341,8 @@ class Reconciler:
             self._recorder.event(obj, reason=error.reason, message=str(error), warning=True)
             if self._keeper is not None:
                 self._keeper.tell_stalled(obj, error.reason, str(error), self._clock.now())
-            log.warning(str(error), rollout=obj["metadata"]["name"], reason=error.reason)
+            key = f"{obj['metadata']['namespace']}/{obj['metadata']['name']}"
+            log.warning("stalled", rollout=key, reason=error.reason, message=str(error))
 
 
 def desired_of(rollout: Rollout) -> Desired:

@@ -108,10 +108,12 @@ class Index:
                 for other in awaited:
                     self._by_gate.setdefault(other, set()).add(key)
 
-    def remove(self, key: str) -> None:
-        """Forget a deleted ModelRollout."""
+    def remove(self, key: str) -> set[str]:
+        """Forget a deleted ModelRollout; returns the others that want its SeldonDeployment."""
         with self._lock:
+            target = self._deployment_of.get(key)
             self._forget(key)
+            return set(self._by_deployment.get(target, ())) if target else set()
 
     def _forget(self, key: str) -> None:
         target = self._deployment_of.pop(key, None)

@@ -167,7 +167,9 @@ class Watching:
             return
         key = f"{obj['metadata']['namespace']}/{obj['metadata']['name']}"
         if new is None:
-            self.index.remove(key)
+            # Another rollout may have waited for this one's SeldonDeployment, which can stay.
+            for rival in self.index.remove(key):
+                self._wake(rival)
         else:
             self.index.put(new)
         if not _only_status(new, old):

@@ -1,4 +1,4 @@
-"""Instant queries against Prometheus, with this project's errors, timeouts and credentials."""
+"""Queries against Prometheus, with this project's errors, timeouts and credentials."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +121,8 @@ class PrometheusClient:
         """Give the connections back."""
         self._session.close()
 
-    def query(self, promql: str, at: float) -> list[Series]:
-        """The instant vector of `promql` at Unix time `at` (seconds).
+    def query(self, promql: str, at: float | None) -> list[Series]:
+        """The instant vector of `promql` at Unix time `at` (seconds; None: Prometheus' own now).
 
         Raises MetricsUnavailableError (unreachable, timed out, 429, 5xx) or QueryError.
         """
@@ -130,12 +131,23 @@ class PrometheusClient:
             for element in self.vector(promql, at)
         ]
 
-    def vector(self, promql: str, at: float) -> list[dict[str, Any]]:
+    def vector(self, promql: str, at: float | None) -> list[dict[str, Any]]:
         """As `query`, but elements as Prometheus sends them; for answers of many thousand."""
+        return self._timed(lambda: self._ask(promql, at))
+
+    def matrix(self, promql: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
+        """The same query at `start`, `start + step`, ... up to `end` (Unix seconds) in one answer.
+
+        Elements as Prometheus sends them: {"metric": labels, "values": [[time, text], ...]}; a
+        moment at which `vector` would not have the series is left out. Raises as `query`.
+        """
+        return self._timed(lambda: self._ask_range(promql, start, end, step))
+
+    def _timed(self, ask: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
         started = self._timer()
         kind = "answer"
         try:
-            result = self._ask(promql, at)
+            result = ask()
             kind = ""
             return result
         except MetricsError as error:
@@ -145,20 +157,44 @@ class PrometheusClient:
             if self._observe is not None:
                 self._observe(self._timer() - started, kind)
 
-    def _ask(self, promql: str, at: float) -> list[dict[str, Any]]:
+    def _ask(self, promql: str, at: float | None) -> list[dict[str, Any]]:
         self._warnings = ()
-        limits = (self._timeouts.connect, self._timeouts.read)
-        parameters = {"time": f"{at:.3f}", "timeout": f"{max(1, round(limits[1]))}s"}
+        parameters = {"timeout": self._limit}
+        if at is not None:
+            parameters["time"] = f"{at:.3f}"
         try:
-            result = self._connect.custom_query(promql, params=parameters, timeout=limits)
+            result = self._connect.custom_query(promql, params=parameters, timeout=self._limits)
         except requests.RequestException as error:
             raise self._no_answer(error) from error
-        if not isinstance(result, list) or any("value" not in element for element in result[:1]):
-            raise _failure(
-                "answer",
-                f"expected an instant vector from Prometheus, found something else, for {promql}",
+        return _elements(result, "value", "an instant vector", promql)
+
+    def _ask_range(
+        self, promql: str, start: float, end: float, step: float
+    ) -> list[dict[str, Any]]:
+        self._warnings = ()
+        # The library rounds its times to seconds; ours take their place.
+        times = {"start": f"{start:.3f}", "end": f"{end:.3f}"}
+        unused = datetime.fromtimestamp(0, UTC)
+        try:
+            result = self._connect.custom_query_range(
+                promql,
+                unused,
+                unused,
+                f"{step:.3f}",
+                params={**times, "timeout": self._limit},
+                timeout=self._limits,
             )
-        return result
+        except requests.RequestException as error:
+            raise self._no_answer(error) from error
+        return _elements(result, "values", "a range of values", promql)
+
+    @property
+    def _limits(self) -> tuple[float, float]:
+        return self._timeouts.connect, self._timeouts.read
+
+    @property
+    def _limit(self) -> str:
+        return f"{max(1, round(self._timeouts.read))}s"
 
     def _no_answer(self, error: requests.RequestException) -> MetricsError:
         cause = _innermost(error)
@@ -236,6 +272,14 @@ def _innermost(error: BaseException) -> BaseException:
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     return error
+
+
+def _elements(result: Any, key: str, expected: str, promql: str) -> list[dict[str, Any]]:
+    if not isinstance(result, list) or any(key not in element for element in result[:1]):
+        raise _failure(
+            "answer", f"expected {expected} from Prometheus, found something else, for {promql}"
+        )
+    return result
 
 
 def _number(text: object) -> float:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
 from sluice.evidence.bank import Increment
 from sluice.metrics.counting import Side
 from sluice.metrics.dialects import Dialect, Outcome, Target
+from sluice.metrics.history import RangeClient, read_history
 from sluice.metrics.source import FIRST_BIN, Client, Floats, Snapshot, Source
 
 LOOKBACK_SECONDS = 900.0
@@ -94,6 +96,10 @@ class _Tracked:
         self.begun = True
 
 
+class Reads(Client, RangeClient, Protocol):
+    """What is needed of `PrometheusClient`."""
+
+
 class Observer:
     """Follows pairs through their counters. Not thread-safe.
 
@@ -103,7 +109,7 @@ class Observer:
 
     def __init__(
         self,
-        client: Client,
+        client: Reads,
         dialect: Dialect,
         *,
         interval: float = 10.0,
@@ -154,6 +160,21 @@ class Observer:
         """
         tracked = self._tracked.get(key)
         return dict(tracked.requests) if tracked else {}
+
+    def counted_until(self, key: str) -> float | None:
+        """Where the next increment begins, Unix seconds; None before the first look."""
+        tracked = self._tracked.get(key)
+        return tracked.released_at if tracked is not None and tracked.begun else None
+
+    def history(self, keys: Iterable[str], now: float) -> dict[str, Floats]:
+        """What the stables of these pairs did before `now`, as `read_history` says. One query."""
+        pairs = {key: self._tracked[key] for key in keys if key in self._tracked}
+        if not pairs:
+            return {}
+        stables = {key: tracked.targets[1] for key, tracked in pairs.items()}
+        dialect = self._source.dialect
+        found = read_history(self._client, dialect, list(stables.values()), now, self._interval)
+        return {key: found[target] for key, target in stables.items() if target in found}
 
     def pulse(self, now: float) -> Pulse:
         """Read once for all pairs. Raises MetricsError, and then nothing is lost or changed."""

@@ -10,12 +10,17 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sluice.metrics.dialects import Dialect, Outcome, Target, outcome_of
+from sluice.metrics.dialects import Dialect, Outcome, Target, codes_of
 
 Floats = npt.NDArray[np.float64]
 
 FIRST_BIN = len(Outcome)
 """Columns of a reading: one per Outcome, then latency bins (up to each edge, then above all)."""
+
+
+def scraped_anything(window: float) -> str:
+    """PromQL: without a result unless Prometheus scraped within `window` seconds."""
+    return f"count(last_over_time(up[{max(1, round(window))}s]))"
 
 
 class Client(Protocol):
@@ -57,7 +62,7 @@ class Source:
         self.dialect = dialect
         self._edges = np.array(dialect.edges)
         self._bins: dict[str, int | None] = {}
-        self._outcomes: dict[str, Outcome] = {}
+        self._outcomes: dict[tuple[str, ...], Outcome] = {}
 
     @property
     def columns(self) -> int:
@@ -94,8 +99,7 @@ class Source:
 
     def was_scraping(self, at: float, window: float) -> bool:
         """Whether Prometheus scraped anything within `window` seconds before `at`. One query."""
-        promql = f"count(last_over_time(up[{max(1, round(window))}s]))"
-        return bool(self._client.vector(promql, at))
+        return bool(self._client.vector(scraped_anything(window), at))
 
     def _table(
         self,
@@ -105,8 +109,7 @@ class Source:
         scrapes: list[dict[str, Any]] | None,
         at: float,
     ) -> dict[Target, dict[str, Reading]]:
-        wanted = set(targets)
-        rows = _Rows(self.dialect, wanted)
+        rows = _Rows(self.dialect, targets)
         outcome_at, outcome_of_row, outcome_value = self._counted(counts, rows)
         bin_at, bin_of_row, bin_value = self._binned(buckets, rows)
         values = np.zeros((len(rows.keys), self.columns))
@@ -134,16 +137,16 @@ class Source:
         at: list[int] = []
         column: list[int] = []
         value: list[float] = []
-        code_label, known = self.dialect.code_label, self._outcomes
+        dialect, known = self.dialect, self._outcomes
         for element in counts:
             labels = element["metric"]
             row = rows.of(labels)
             if row is None:
                 continue
-            code = labels.get(code_label, "")
-            outcome = known.get(code)
+            codes = codes_of(dialect, labels)
+            outcome = known.get(codes)
             if outcome is None:
-                outcome = known[code] = outcome_of(code)
+                outcome = known[codes] = dialect.outcome(codes)
             at.append(row)
             column.append(outcome)
             value.append(float(element["value"][1]))
@@ -184,11 +187,11 @@ class Source:
 class _Rows:
     """Row numbers of (predictor, pod), given out as they are met."""
 
-    def __init__(self, dialect: Dialect, wanted: set[Target]) -> None:
-        self._dialect = dialect
-        self._wanted = wanted
+    def __init__(self, dialect: Dialect, wanted: Collection[Target]) -> None:
+        self._find = dialect.finder(wanted)
+        self._pod_label = dialect.pod_label
         self._known: dict[tuple[tuple[str, str], ...], int | None] = {}
-        self._skip = frozenset((dialect.code_label, "le"))
+        self._skip = frozenset((*dialect.code_labels, "le"))
         self.keys: dict[tuple[Target, str], int] = {}
 
     def of(self, labels: dict[str, str]) -> int | None:
@@ -203,8 +206,8 @@ class _Rows:
             return row
 
     def _row(self, labels: dict[str, str]) -> int | None:
-        target = self._dialect.target(labels)
-        if target is None or target not in self._wanted:
+        target = self._find(labels)
+        if target is None:
             return None
-        pod = labels.get(self._dialect.pod_label, "")
+        pod = labels.get(self._pod_label, "")
         return self.keys.setdefault((target, pod), len(self.keys))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from sluice.errors import UsageError
+
 DEFAULT_NAME = "default"
+_NAME = re.compile(r"[A-Za-z0-9][-_A-Za-z0-9]{0,39}")
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,15 @@ class Layout:
 
     @classmethod
     def named(cls, name: str = DEFAULT_NAME, *, base: Path | None = None) -> Layout:
-        """The sandbox of that name below `base` (default: `.sandbox` in the working directory)."""
+        """The sandbox of that name below `base` (default: `.sandbox` in the working directory).
+
+        Raises UsageError for what is no plain name: it becomes a directory, which is cleared.
+        """
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"--name {name!r}: expected at most 40 letters, digits, '-' or '_', beginning with "
+                "a letter or a digit"
+            )
         return cls(((base or Path.cwd() / ".sandbox") / name).absolute())
 
     @property

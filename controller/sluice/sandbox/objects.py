@@ -97,6 +97,55 @@ def apply_when_served(client: Client, obj: dict[str, Any], *, seconds: float = 1
     apply(client, obj)
 
 
+def await_allowed(
+    client: Client,
+    user: str,
+    rules: Iterable[dict[str, Any]],
+    *,
+    allowed: bool = True,
+    namespace: str = "",
+    seconds: float = 30.0,
+) -> None:
+    """Wait until the API server grants `user` all that `rules` say, or (`allowed` False) nothing.
+
+    It reads roles and bindings from copies of its own, so a change of them holds a moment later.
+    `namespace` "" asks for the whole cluster. Rules for named objects and for URLs are left out.
+    Raises SandboxError naming what is still otherwise.
+    """
+    pause = threading.Event()
+    wanted = [_asked(rule, namespace) for rule in rules if not rule.get("resourceNames")]
+    for attributes in (one for each in wanted for one in each):
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {"user": user, "resourceAttributes": attributes},
+        }
+        for _ in range(int(seconds / 0.02)):
+            path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+            if client.request("POST", path, review)["status"]["allowed"] is allowed:
+                break
+            pause.wait(0.02)
+        else:
+            raise SandboxError(
+                f"{user} was {'not ' if allowed else 'still '}allowed to {attributes['verb']} "
+                f"{attributes['resource']} after {seconds:.0f} s"
+            )
+
+
+def _asked(rule: dict[str, Any], namespace: str) -> Iterator[dict[str, str]]:
+    for group in rule.get("apiGroups", ()):
+        for resource in rule.get("resources", ()):
+            plural, _, subresource = resource.partition("/")
+            for verb in rule["verbs"]:
+                yield {
+                    "group": group,
+                    "resource": plural,
+                    "subresource": subresource,
+                    "verb": verb,
+                    "namespace": namespace,
+                }
+
+
 def bound_to_users(objects: list[dict[str, Any]], people: Iterable[str]) -> list[dict[str, Any]]:
     """The shipped RBAC objects, with the sandbox's users bound like the service accounts.
 

@@ -42,7 +42,7 @@ def source_root() -> Path:
         raise ToolError(
             "building the sandbox's parts needs a source checkout of Sluice (its tools/ and "
             f"requirements/ directories), but there is none at {root}: clone the repository and "
-            "run `make setup` there, or put the parts on the PATH"
+            "run `make parts` there, or put the parts on the PATH"
         )
     return root
 

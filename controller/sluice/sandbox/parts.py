@@ -121,7 +121,7 @@ def locate(name: str) -> Path:
     if found is None:
         raise ToolError(
             f"{name} is neither on this machine (>= {part.minimum[0]}.{part.minimum[1]}) nor in "
-            f"{cache_directory()}: run `make setup`, or `python -m sluice.sandbox.parts`"
+            f"{cache_directory()}: run `make parts`, or `python -m sluice.sandbox.parts`"
         )
     return found
 

@@ -1,6 +1,6 @@
 """What the sandbox is doing, on screen: a spinner on a terminal, plain lines elsewhere.
 
-A step says what happens, why, and about how long it takes, because the first `make setup` builds an
+A step says what happens, why, and about how long it takes, because the first `make parts` builds an
 API server: minutes in which silence would look like a hang.
 """
 

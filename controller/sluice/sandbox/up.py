@@ -264,6 +264,20 @@ class Sandbox:
         """SIGTERM and wait, or SIGKILL at once (`crash`)."""
         self.supervisor.stop(controller_name(index), grace=0.0 if crash else 10.0)
 
+    def revive_controllers(self) -> list[str]:
+        """Start again the controllers that ended by themselves, as Kubernetes does with containers.
+
+        One that loses its lease ends, be it because a laptop slept. Returns the names. Raises
+        SandboxError if one does not come up.
+        """
+        revived = []
+        for index in range(self.options.controllers):
+            process = self.supervisor.get(controller_name(index))
+            if process is not None and not process.alive:
+                self.start_controller(index)
+                revived.append(controller_name(index))
+        return revived
+
     def controller_url(self, index: int = 0) -> str:
         """Base URL of a controller's health and metrics endpoints."""
         return f"http://127.0.0.1:{self._controller_ports[controller_name(index)]}"
@@ -307,8 +321,13 @@ class Sandbox:
         ]
 
     def wait(self, stop: threading.Event) -> None:
-        """Block until `stop` is set. Raises SandboxError if a part dies meanwhile."""
+        """Block until `stop` is set. Raises SandboxError if a part dies meanwhile.
+
+        A controller is started again.
+        """
         while not stop.wait(0.5):
+            for name in self.revive_controllers():
+                self._progress.note(f"{name} had ended: started again")
             if dead := self.dead():
                 part = dead[0]
                 process = self.supervisor.get(part.name)

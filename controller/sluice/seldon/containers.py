@@ -6,17 +6,16 @@ of the predictors behind it, and rolls their pods. A port that is written down d
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from sluice.api.names import limited
 from sluice.seldon.kinds import Frozen, Json
 
 METRICS = "metrics"
 FIRST_METRICS_PORT = 6000
 FIRST_HTTP_PORT = 9000
 FIRST_GRPC_PORT = 9500
-NAME_LIMIT = 63
 SERVICE_NAME_ANNOTATION = "seldon.io/svc-name"
 SEPARATE_ENGINE_ANNOTATION = "seldon.io/engine-separate-pod"
 CONTAINER_LABEL_PREFIX = "seldon-app-svc-"
@@ -106,13 +105,6 @@ def numbered_metrics_ports(predictors: Sequence[Frozen]) -> dict[tuple[str, int,
                 place = (str(predictor.get("name", "")), container.component, container.container)
                 ports[place] = FIRST_METRICS_PORT + len(ports)
     return ports
-
-
-def limited(name: str) -> str:
-    """The name up to 63 characters, else what Seldon makes of it: `seldon-` and its MD5."""
-    if len(name) <= NAME_LIMIT:
-        return name
-    return "seldon-" + hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
 
 
 def service_name(sdep: str, predictor: Frozen) -> str:

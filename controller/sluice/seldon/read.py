@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from sluice.api.names import limited
 from sluice.engine.world import DeploymentHealth, LivePredictor, World
 from sluice.errors import ApiError, ForbiddenError, NotFoundError
 from sluice.seldon import parse
 from sluice.seldon.containers import (
     SEPARATE_ENGINE_ANNOTATION,
-    limited,
     service_name,
 )
 from sluice.seldon.kinds import (

@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from sluice.api.names import NAME_LIMIT
 from sluice.errors import SpecError
 from sluice.seldon.canonical import READINESS
 from sluice.seldon.containers import (
     CONTAINER_LABEL_PREFIX,
     METRICS,
-    NAME_LIMIT,
     SERVICE_NAME_ANNOTATION,
     declared_port,
     explicit_metrics_ports,

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from sluice.api.names import limited
 from sluice.engine.plan import Plan
 from sluice.engine.world import LivePredictor, World
 from sluice.errors import ApiError
 from sluice.seldon import parse
-from sluice.seldon.containers import limited
 from sluice.seldon.kinds import DEPLOYMENTS, PODS, Frozen, Json
 from sluice.seldon.patch import assumptions, replicas_patch
 

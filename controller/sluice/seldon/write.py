@@ -148,6 +148,24 @@ class SeldonWriter:
         self._client.create(SELDON_DEPLOYMENTS, body, namespace, dry_run=self._dry_run)
         return Applied(True, False)
 
+    def disown(self, namespace: str, name: str, uid: str) -> bool:
+        """Take the owner with that uid off, so that its deletion leaves the SeldonDeployment.
+
+        Returns whether there was one. Raises ApiError.
+        """
+        try:
+            live = self._client.get(SELDON_DEPLOYMENTS, name, namespace)
+        except NotFoundError:
+            return False
+        owners = live["metadata"].get("ownerReferences") or []
+        found = [index for index, owner in enumerate(owners) if owner.get("uid") == uid]
+        if not found:
+            return False
+        path = f"/metadata/ownerReferences/{found[0]}"
+        ops = [{"op": "test", "path": f"{path}/uid", "value": uid}, {"op": "remove", "path": path}]
+        self._patch_spec(name, namespace, ops)
+        return True
+
     def _patch_spec(self, name: str, namespace: str, ops: list[Json]) -> None:
         self._client.json_patch(SELDON_DEPLOYMENTS, name, namespace, ops, dry_run=self._dry_run)
 

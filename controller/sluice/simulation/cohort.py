@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from sluice.api.policy import CanaryPolicySpec
 from sluice.api.status import CheckStatus, Phase, RolloutStatus
 from sluice.api.times import from_wire
 from sluice.engine.decide import decide
-from sluice.engine.inputs import Inputs
+from sluice.engine.inputs import Decision, Inputs
 from sluice.evidence import EDGES, EvidenceBank, Increment, judge, plans_of
 from sluice.simulation.scenario import Scenario
 from sluice.simulation.small_world import (
@@ -32,7 +33,7 @@ from sluice.simulation.small_world import (
     weights_of,
     world_of,
 )
-from sluice.simulation.traffic import ABOVE, COLUMNS, Interval, K, N, draw, intervals
+from sluice.simulation.traffic import ABOVE, COLUMNS, Interval, K, N, draw, history, intervals
 
 STATUS_INTERVAL = 60.0
 """How often numbers alone lead to a pass (the controller's default), seconds."""
@@ -40,11 +41,15 @@ OUTAGE = "the metrics are out in this scenario"
 _MOST_PASSES = 100  # at one moment; more would be an engine that turns in circles
 
 Bools = NDArray[np.bool_]
+R = TypeVar("R", bound="Run")
 
 
 @dataclass
 class Run:
-    """One rollout. Times in seconds from the first step; NaN: it did not happen."""
+    """One rollout. Times in seconds from the first step; NaN: it did not happen.
+
+    `epoch` is when the first step begins, Unix seconds.
+    """
 
     key: str
     status: RolloutStatus
@@ -57,6 +62,7 @@ class Run:
     rollback_at: float = math.nan
     served: list[float] = field(default_factory=lambda: [0.0, 0.0])
     at_promotion: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    epoch: float = EPOCH
 
     @property
     def rolled_back(self) -> bool:
@@ -83,11 +89,12 @@ class Run:
                 "simulated",
                 world_of(self.weights),
                 DESIRED,
-                EPOCH + now,
+                self.epoch + now,
                 checks=self.checks if judged else (),
                 metrics_problem=problem if judged else "",
             )
         )
+        self.told(now, decision)
         self.status = decision.status
         self.looked = now
         self.due = math.inf if decision.look_again is None else now + decision.look_again
@@ -106,6 +113,9 @@ class Run:
             self.rollback_at = now
         self.ended = self.rolled_back or self.status.phase is Phase.IDLE
 
+    def told(self, now: float, decision: Decision) -> None:
+        """Called with every decision before it is taken over; nothing is kept of it here."""
+
     def settle(self, policy: CanaryPolicySpec, now: float, problem: str) -> None:
         """Look, and again for as long as the engine asks to at this very moment."""
         for _ in range(_MOST_PASSES):
@@ -117,7 +127,11 @@ class Run:
 
 def first_step(policy: CanaryPolicySpec) -> Run:
     """A rollout whose candidate became ready at second 0."""
-    run = Run("", at_rest())
+    return begun(Run("", at_rest()), policy)
+
+
+def begun(run: R, policy: CanaryPolicySpec) -> R:
+    """The same rollout, brought from rest to its first step at second 0."""
     for _ in range(_MOST_PASSES):
         run.look(policy, 0.0, "")
         run.ended = False
@@ -155,6 +169,8 @@ class Cohort:
         self._runs = [Run(str(i), first.status, first.weights, due=first.due) for i in range(runs)]
         for run in self._runs:
             self._bank.open(run.key, plans, EDGES)
+        past = history(self._rng, scenario, runs).astype(np.float64)
+        self._bank.remember({run.key: past[:, i] for i, run in enumerate(self._runs)})
         self._open = list(range(runs))
         self._held = np.zeros((runs, 2, COLUMNS))  # counted, but not yet read
         self._seen = np.zeros((runs, 2), dtype=np.bool_)
@@ -163,7 +179,9 @@ class Cohort:
         self._blind = False
         self._begun = False
         ready = from_wire(first.status.ready_at)
-        self._judged_from = (ready or EPOCH) - EPOCH + policy.warmup
+        self._ready = (ready or EPOCH) - EPOCH
+        self._judged_from = self._ready + policy.warmup
+        self._held_from = self._judged_from
 
     def play(self) -> Ended:
         """All runs to their end, or to the scenario's."""
@@ -225,6 +243,7 @@ class Cohort:
         if not len(rows):
             return
         self._advance(rows)
+        self._held_from = now
         marks = self._bank.marks([self._runs[i].key for i in self._open]).reshape(len(rows), -1)
         fresh = np.array([[self._fresh(i)] for i in self._open])
         marks = np.concatenate([marks, fresh], axis=1)
@@ -241,10 +260,10 @@ class Cohort:
 
     def _advance(self, rows: NDArray[np.intp]) -> None:
         """One update with all that was counted since the last scrape that could be read."""
-        held = self._held[rows]
+        held, age = self._held[rows], self._held_from - self._ready + 1e-9
         self._held[rows] = 0.0
         increments = {
-            self._runs[i].key: Increment(c[N], c[K], s[N], s[K], c[ABOVE:], s[ABOVE:])
+            self._runs[i].key: Increment(c[N], c[K], s[N], s[K], c[ABOVE:], s[ABOVE:], age)
             for i, (c, s) in zip(rows.tolist(), held, strict=True)
             if c[N] or s[N]
         }
@@ -252,7 +271,8 @@ class Cohort:
         self._bank.update(increments, baking=baking)
 
     def _bakes(self, i: int) -> bool:
-        return self._runs[i].status.phase in (Phase.PROMOTING, Phase.BAKING)
+        after = self._runs[i].status.phase in (Phase.PROMOTING, Phase.BAKING)
+        return after and self._policy.bake_weight == 100
 
     def _stale(self, i: int, now: float) -> bool:
         """Numbers alone could let this run go on: it waits in a step after the hold."""

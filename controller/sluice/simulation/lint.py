@@ -20,6 +20,8 @@ from sluice.simulation.lint_gates import lint_gates
 ROLLOUT_KIND = "ModelRollout"
 # With a comparison closer than this many events, half a percent of errors at 20/s takes a day.
 _MANY_EVENTS = 5_000.0
+# Of the old revision's holdback; with fewer even gross harm in the bake is seen late or never.
+_FEW_REQUESTS = 60.0
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def _missing_policy(kind: str, name: str) -> Finding:
 
 def lint_policy(policy: CanaryPolicySpec, traffic: Traffic) -> list[Finding]:
     """What contradicts itself, can never be, or promises what it cannot keep."""
-    found = _holds(policy) + _steps(policy)
+    found = _holds(policy) + _warmups(policy) + _steps(policy) + _bake(policy, traffic)
     for number, (check, plan) in enumerate(zip(policy.checks, plans_of(policy), strict=True)):
         where = f"spec.checks[{number}] ({check.name})"
         if check.limit is not None:
@@ -145,19 +147,52 @@ def _holds(policy: CanaryPolicySpec) -> list[Finding]:
         fix = f"shorten the hold, or set onUndecided.after well above {format_duration(step.hold)}"
         level = Level.ERROR if last else Level.WARNING
         found.append(Finding(level, f"spec.steps[{number}].hold", what, fix))
+    return found
+
+
+def _warmups(policy: CanaryPolicySpec) -> list[Finding]:
+    found = []
     holds = sum(step.hold for step in policy.steps)
-    if 0 < holds <= policy.warmup:
-        what = (
-            f"the warm-up of {format_duration(policy.warmup)} is not shorter than all holds "
-            f"together ({format_duration(holds)}): nothing is measured in the steps before the last"
-        )
-        found.append(
-            Finding(Level.WARNING, "spec.warmup", what, "shorten it, or lengthen the holds")
-        )
+    given = [("spec.warmup", policy.warmup)]
+    for number, check in enumerate(policy.checks):
+        if check.warmup is None:
+            continue
+        where = f"spec.checks[{number}] ({check.name}).warmup"
+        if check.warmup <= policy.warmup:
+            what = (
+                f"{format_duration(check.warmup)} has no effect: the policy's own warm-up lasts "
+                f"{format_duration(policy.warmup)}"
+            )
+            fix = "leave it out, or make it longer"
+            found.append(Finding(Level.NOTE, where, what, fix))
+        else:
+            given.append((where, check.warmup))
+    for where, warmup in given:
+        if 0 < holds <= warmup:
+            what = (
+                f"the warm-up of {format_duration(warmup)} is not shorter than all holds together "
+                f"({format_duration(holds)}): nothing is measured in the steps before the last"
+            )
+            found.append(Finding(Level.WARNING, where, what, "shorten it, or lengthen the holds"))
+    return found
+
+
+def _bake(policy: CanaryPolicySpec, traffic: Traffic) -> list[Finding]:
     if policy.bake == 0:
         what = "harm that begins after the promotion is not looked for, and nothing switches back"
-        found.append(Finding(Level.WARNING, "spec.bake", what, "set it, such as bake: 10m"))
-    return found
+        return [Finding(Level.WARNING, "spec.bake", what, "set it, such as bake: 10m")]
+    share = 100 - policy.bake_weight
+    if traffic.rps is None or share == 0 or any(check.limit for check in policy.checks):
+        return []
+    kept = traffic.rps * share / 100 * policy.bake
+    if kept >= _FEW_REQUESTS:
+        return []
+    what = (
+        f"at {traffic.rps:g} requests/s the old revision answers about {kept:.0f} requests while "
+        "baking: that is too little to compare with, so harm that begins then is hardly seen"
+    )
+    fix = "raise bakeHoldback, lengthen the bake, or add a check with a limit"
+    return [Finding(Level.WARNING, "spec.bakeHoldback", what, fix)]
 
 
 def _steps(policy: CanaryPolicySpec) -> list[Finding]:

@@ -34,9 +34,10 @@ def lint_gates(
             what = f"{parts.hostname} is asked by http from outside the cluster's services"
             fix = "use https, or start the controller with --webhook-allow-host for it"
             found.append(Finding(Level.WARNING, f"spec.gates.webhooks[{number}].url", what, fix))
-    if spec.rollback_window.revisions and policy and not any(c.limit for c in policy.checks):
-        what = "without steps there is nothing to compare with, and no check has a limit"
-        fix = "add a check with an absolute limit: it is what finds harm after a return"
+    blind = policy and policy.bake_weight == 100 and not any(c.limit for c in policy.checks)
+    if spec.rollback_window.revisions and blind:
+        what = "without steps and bakeHoldback nothing is compared, and no check has a limit"
+        fix = "set bakeHoldback, or add a check with an absolute limit"
         found.append(Finding(Level.WARNING, "spec.rollbackWindow", what, fix))
     return found
 

@@ -18,6 +18,9 @@ N, K, ABOVE = 0, 1, 2
 """Columns of the counts: requests, failures, slower than EDGES[0], EDGES[1], ..."""
 COLUMNS = 2 + len(EDGES)
 
+HISTORY_SECONDS = 3600.0
+_MOST_HISTORY = 720
+
 Ints = NDArray[np.int64]
 
 
@@ -42,6 +45,19 @@ def intervals(scenario: Scenario) -> list[Interval]:
     """One per scrape. An interval with an event's edge inside is the mixture of its parts."""
     step = scenario.scrape_interval
     return [_interval(scenario, i * step, (i + 1) * step) for i in range(scenario.scrapes)]
+
+
+def history(rng: np.random.Generator, scenario: Scenario, runs: int) -> Ints:
+    """What the stable did in the hour before: shape (T, runs, 2), requests and failures a scrape.
+
+    As the scenario begins, but without its events; the controller reads as much from Prometheus.
+    """
+    quiet = scenario.model_copy(update={"events": []})
+    first = _interval(quiet, 0.0, scenario.scrape_interval)
+    scrapes = max(1, int(HISTORY_SECONDS / scenario.scrape_interval))
+    n = rng.poisson(first.requests, (min(scrapes, _MOST_HISTORY), runs))
+    k = _failures(rng, n, float(first.failing[STABLE]), scenario.overdispersion)
+    return np.stack([n, k], axis=2)
 
 
 def _interval(scenario: Scenario, start: float, end: float) -> Interval:

@@ -23,7 +23,12 @@ from urllib.parse import unquote
 
 from sluice.errors import ApiUnavailableError
 from sluice.kube.client import APPLY_PATCH, JSON_PATCH, Client
-from sluice.kube.resources import SELF_SUBJECT_ACCESS_REVIEWS, SELF_SUBJECT_REVIEWS
+from sluice.kube.resources import (
+    CRDS,
+    SELF_SUBJECT_ACCESS_REVIEWS,
+    SELF_SUBJECT_REVIEWS,
+    SUBJECT_ACCESS_REVIEWS,
+)
 from sluice.kube.transport import Call
 from sluice.testing.json_patch import PatchDoesNotFit, apply_merge, apply_patch
 
@@ -45,6 +50,7 @@ _REASONS = {
 }
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _END = None
+_REVIEWS = (SELF_SUBJECT_ACCESS_REVIEWS.plural, SUBJECT_ACCESS_REVIEWS.plural)
 
 
 class _Refusal(Exception):
@@ -154,10 +160,10 @@ def _target(path: str) -> _Target:
     root = 2 if parts[0] == "api" else 3
     prefix, rest = "/".join(parts[:root]), parts[root:]
     namespace = ""
-    if rest[0] == "namespaces" and len(rest) > 2:
+    if len(rest) > 2 and rest[0] == "namespaces":
         namespace, rest = rest[1], rest[2:]
     rest += [""] * (3 - len(rest))
-    return _Target(f"/{prefix}/{rest[0]}", rest[0], namespace, rest[1], rest[2])
+    return _Target(f"/{prefix}/{rest[0]}".rstrip("/"), rest[0], namespace, rest[1], rest[2])
 
 
 class FakeKube:
@@ -171,6 +177,9 @@ class FakeKube:
         self.denied: set[tuple[str, str]] = set()
         self.user = "someone@example.com"
         """(verb, plural) that access reviews answer with no. Calls are let through all the same."""
+        self.version: Object = {"major": "1", "minor": "34", "gitVersion": "v1.34.0"}
+        self.date = ""
+        """The answers' `Date` header ("" for none)."""
         self.on_call: Callable[[Call], None] | None = None
         """Called before each answer: to change the world between two requests."""
         self._objects: dict[_Key, Object] = {}
@@ -276,12 +285,16 @@ class FakeKube:
     ) -> FakeResponse:
         if verb == "watch":
             return self._watch(target, int(query.get("resourceVersion") or 0))
+        if call.path == "/version":
+            return FakeResponse(200, self.version, {"Date": self.date} if self.date else {})
+        if verb == "list" and not target.plural:
+            return FakeResponse(200, self._discovered(call.path))
         if verb == "list":
             return FakeResponse(200, self._list(target, query))
         if verb == "get":
             return FakeResponse(200, self._stored(target))
         dry = "dryRun" in query
-        if target.plural == SELF_SUBJECT_ACCESS_REVIEWS.plural:
+        if target.plural in _REVIEWS:
             asked = call.body["spec"]["resourceAttributes"]
             allowed = (asked["verb"], asked["resource"]) not in self.denied
             return FakeResponse(201, {**call.body, "status": {"allowed": allowed}})
@@ -294,6 +307,20 @@ class FakeKube:
         if verb == "update":
             return FakeResponse(200, self._update(target, call.body, dry))
         return FakeResponse(200, self._patch(target, call, dry))
+
+    def _discovered(self, path: str) -> Object:
+        """What the CRDs that are there add to `/apis/<group>/<version>`."""
+        group, _, version = path.removeprefix("/apis/").partition("/")
+        names = [
+            obj["spec"]["names"]["plural"]
+            for key, obj in self._objects.items()
+            if key[0] == CRDS.path()
+            and obj["spec"]["group"] == group
+            and any(v["name"] == version and v.get("served") for v in obj["spec"]["versions"])
+        ]
+        if not names:
+            raise _Refusal(404, "the server could not find the requested resource")
+        return {"kind": "APIResourceList", "resources": [{"name": name} for name in names]}
 
     # --- the store
 
@@ -412,7 +439,7 @@ class FakeKube:
 
 
 def _selected(obj: Object, query: dict[str, str]) -> bool:
-    """Equality selectors only: `a=b,c=d` on labels, metadata.name and metadata.namespace."""
+    """Equality selectors only: `a=b,c=d` on labels and on fields by their path."""
     labels = obj["metadata"].get("labels") or {}
     for term in filter(None, (query.get("labelSelector") or "").split(",")):
         name, _, value = term.replace("==", "=").partition("=")
@@ -420,6 +447,9 @@ def _selected(obj: Object, query: dict[str, str]) -> bool:
             return False
     for term in filter(None, (query.get("fieldSelector") or "").split(",")):
         name, _, value = term.partition("=")
-        if obj["metadata"].get(name.removeprefix("metadata.")) != value:
+        found: Any = obj
+        for part in name.split("."):
+            found = (found or {}).get(part)
+        if found != value:
             return False
     return True

@@ -22,11 +22,13 @@ from sluice.evidence.bank import EDGES
 URL = "http://prometheus.test"
 METRIC = "seldon_api_executor_server_requests_seconds"
 STALE_SECONDS = 300.0
+MOST_POINTS = 11_000
+"""What Prometheus gives in one answer over a range."""
 
 _Labels = tuple[tuple[str, str], ...]
 _Pick = Callable[[_Labels, float], tuple[float, float] | None]
 
-_AGGREGATION = re.compile(r"(sum|max) by \(([^)]*)\) \((.*)\)")
+_AGGREGATION = re.compile(r"(sum|max|count)(?: by \(([^)]*)\))? ?\((.*)\)")
 _LAST = re.compile(r"last_over_time\((.*)\[(\d+)s\]\)")
 _SELECTOR = re.compile(r"(\w+)(?:\{(.*)\})?")
 _MATCHER = re.compile(r'(\w+)(=~|!~|!=|=)"((?:[^"\\]|\\.)*)"')
@@ -38,7 +40,8 @@ class FakePrometheus:
     With a clock and `scrape_seconds` it scrapes by itself at multiples of that time; without, when
     told to. Settable: `down` (connections are refused), `hangs` (they time out), `status` (an HTTP
     status with which it refuses everything), `warnings`, `answers` (PromQL -> result elements),
-    `unreachable` (pods whose scrapes fail). `queries` and `headers` keep what was asked.
+    `unreachable` (pods whose scrapes fail), `refuses_ranges`. `queries`, `range_queries` (how many)
+    and `headers` keep what was asked.
     """
 
     url = URL
@@ -50,6 +53,8 @@ class FakePrometheus:
         self.warnings: list[str] = []
         self.answers: dict[str, list[dict[str, Any]]] = {}
         self.unreachable: set[str] = set()
+        self.refuses_ranges = False
+        self.range_queries = 0
         self.queries: list[str] = []
         self.headers: dict[str, str] = {}
         self._clock = clock
@@ -112,6 +117,15 @@ class FakePrometheus:
         self._catch_up()
         self._counters.pop(pod, None)
 
+    def now(self) -> float:
+        """Its own clock: the one it was given, else the time of the newest scrape."""
+        if self._clock is not None:
+            return self._clock.now()
+        return max(
+            (samples[-1][0] for found in self._samples.values() for samples in found.values()),
+            default=0.0,
+        )
+
     def scrape(self, at: float, pods: Iterable[str] | None = None) -> None:
         """Store what the pods (default: all) show at Unix time `at`."""
         chosen = None if pods is None else set(pods)
@@ -120,7 +134,7 @@ class FakePrometheus:
             if chosen is not None and pod not in chosen:
                 continue
             reached = pod not in self.unreachable
-            shown["up", (("pod", pod),)] = float(reached)
+            shown["up", self._target_labels(pod)] = float(reached)
             if reached:
                 shown.update(counters)
         for (metric, labels), value in shown.items():
@@ -130,6 +144,12 @@ class FakePrometheus:
                 gone = (metric, labels) not in shown
                 if gone and (chosen is None or dict(labels)["pod"] in chosen):
                     samples.append((at, None))
+
+    def _target_labels(self, pod: str) -> _Labels:
+        """Those of `up`: the pod, and its namespace where one of its counters has it."""
+        spaces = {dict(labels).get("namespace", "") for _, labels in self._counters[pod]}
+        named = [("namespace", space) for space in sorted(spaces) if space][:1]
+        return (*named, ("pod", pod))
 
     def lose_data(self) -> None:
         """Forget all samples, as after a restart on an empty disk."""
@@ -149,16 +169,32 @@ class FakePrometheus:
         self._catch_up()
         if promql in self.answers:
             return self.answers[promql]
+        if promql == "vector(time())":
+            return [_element({}, at, at)]
         if promql.startswith("count(") and promql.endswith(")"):
             inner = self.evaluate(promql[len("count(") : -1], at)
             return [_element({}, at, float(len(inner)))] if inner else []
         if grouped := _AGGREGATION.fullmatch(promql):
-            return self._aggregate(grouped[1], grouped[2].split(", "), grouped[3], at)
+            return self._aggregate(grouped[1], (grouped[2] or "").split(", "), grouped[3], at)
         if last := _LAST.fullmatch(promql):
             return self._select(last[1], at, float(last[2]))
         if promql.startswith("timestamp(") and promql.endswith(")"):
             return self._select(promql[len("timestamp(") : -1], at, None, times=True)
         return self._select(promql, at, None)
+
+    def evaluate_range(
+        self, promql: str, start: float, end: float, step: float
+    ) -> list[dict[str, Any]]:
+        """The result elements of a range query. Raises ValueError as `evaluate`."""
+        points = int((end - start) / step + 1e-6) + 1
+        if points > MOST_POINTS:
+            raise ValueError("exceeded maximum resolution of 11,000 points per timeseries")
+        found: dict[_Labels, list[Any]] = {}
+        for i in range(points):
+            for element in self.evaluate(promql, round(start + i * step, 3)):
+                key = tuple(sorted(element["metric"].items()))
+                found.setdefault(key, []).append(element["value"])
+        return [{"metric": dict(key), "values": values} for key, values in found.items()]
 
     def _aggregate(self, how: str, by: list[str], inner: str, at: float) -> list[dict[str, Any]]:
         groups: dict[_Labels, list[float]] = defaultdict(list)
@@ -166,8 +202,8 @@ class FakePrometheus:
             labels = element["metric"]
             key = tuple((name, labels[name]) for name in sorted(by) if labels.get(name))
             groups[key].append(float(element["value"][1]))
-        combine = sum if how == "sum" else max
-        return [_element(dict(key), at, combine(found)) for key, found in groups.items()]
+        combine: dict[str, Callable[[list[float]], float]] = {"sum": sum, "max": max, "count": len}
+        return [_element(dict(key), at, combine[how](found)) for key, found in groups.items()]
 
     def _select(
         self, selector: str, at: float, window: float | None, *, times: bool = False
@@ -223,9 +259,9 @@ class _Transport(BaseAdapter):
         self, request: requests.PreparedRequest, **_: object
     ) -> requests.Response:
         fake = self._prometheus
-        parameters = parse_qs(urlsplit(str(request.url)).query)
-        promql, at = parameters["query"][0], float(parameters["time"][0])
-        fake.queries.append(promql)
+        parsed = urlsplit(str(request.url))
+        given = {name: values[0] for name, values in parse_qs(parsed.query).items()}
+        fake.queries.append(given["query"])
         fake.headers = dict(request.headers)
         if fake.hangs:
             raise requests.ReadTimeout("no answer", request=request)
@@ -233,19 +269,28 @@ class _Transport(BaseAdapter):
             raise requests.ConnectionError("connection refused", request=request)
         status, body = fake.status, {"status": "error", "error": "told to refuse"}
         if status == 200:
-            status, body = self._answer(promql, at)
+            status, body = self._answer(given, of_range=parsed.path.endswith("/query_range"))
         answer = requests.Response()
         answer.status_code = status
         answer._content = json.dumps(body).encode()
         answer.url, answer.request = str(request.url), request
         return answer
 
-    def _answer(self, promql: str, at: float) -> tuple[int, dict[str, Any]]:
+    def _answer(self, given: dict[str, str], *, of_range: bool) -> tuple[int, dict[str, Any]]:
+        fake, promql = self._prometheus, given["query"]
         try:
-            result = self._prometheus.evaluate(promql, at)
+            if of_range:
+                fake.range_queries += 1
+                if fake.refuses_ranges:
+                    return 422, {"status": "error", "error": "no range queries here"}
+                span = float(given["start"]), float(given["end"]), float(given["step"])
+                data = {"resultType": "matrix", "result": fake.evaluate_range(promql, *span)}
+            else:
+                at = float(given["time"]) if "time" in given else fake.now()
+                result = fake.evaluate(promql, at)
+                data = {"resultType": "vector", "result": result}
         except ValueError as error:
             return 400, {"status": "error", "errorType": "bad_data", "error": str(error)}
-        data = {"resultType": "vector", "result": result}
         return 200, {"status": "success", "data": data, "warnings": self._prometheus.warnings}
 
     def close(self) -> None:

@@ -63,6 +63,25 @@ def test_every_bound_list_and_string_of_a_policy_has_an_end() -> None:
             assert "maxLength" in schema or "enum" in schema
 
 
+def undescribed(schema: dict[str, Any], path: str) -> Iterator[str]:
+    """Paths of fields without a description; what is inside a component spec is Seldon's."""
+    for field, child in schema.get("properties", {}).items():
+        where = f"{path}.{field}"
+        if not child.get("description"):
+            yield where
+        if field != "componentSpecs":
+            yield from undescribed(child, where)
+    if isinstance(schema.get("items"), dict):
+        yield from undescribed(schema["items"], f"{path}[]")
+
+
+@pytest.mark.parametrize("name", list(crds.crds()))
+def test_kubectl_explain_says_something_about_every_field(name: str) -> None:
+    version = crds.crds()[name]["spec"]["versions"][0]
+    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    assert list(undescribed(spec, "spec")) == []
+
+
 def test_the_built_in_policy_is_the_librarys_balanced() -> None:
     text = (ROOT / "canary_policies" / "balanced.yaml").read_text()
     assert parse_policy(yaml.safe_load(text)) == BALANCED

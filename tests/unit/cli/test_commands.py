@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry
 
-from sluice.cli import commands, main, rollouts
+from sluice.cli import commands, main, rollouts, sandbox
+from sluice.errors import UsageError
 from sluice.kube.resources import MODEL_ROLLOUTS
+from sluice.loops.health import HealthServer
+from sluice.sandbox import owner
 from sluice.testing.kube import FakeKube
 
 CANDIDATE = {"revision": "bbbb", "predictor": "vbbbb", "images": ["repo/iris:2"]}
@@ -29,6 +35,14 @@ CHECK = {
     "candidateSamples": 120,
     "stableSamples": 480,
 }
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: u, user: {token: t}}]
+contexts: [{name: c, context: {cluster: c, user: u}}]
+current-context: c
+"""
 
 
 @pytest.fixture
@@ -114,8 +128,8 @@ def test_a_rollout_that_is_not_there_is_an_error_that_names_it(
 ) -> None:
     assert run(monkeypatch, "status", "tulip") == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: ")
-    assert "tulip" in error
+    assert error.startswith("error: there is no ModelRollout prod/tulip")
+    assert "sluice list -A" in error
 
 
 def test_watching_a_rolled_back_rollout_exits_with_3(
@@ -125,11 +139,50 @@ def test_watching_a_rolled_back_rollout_exits_with_3(
     assert run(monkeypatch, "status", "iris", "-w") == 3
 
 
+def test_following_without_a_terminal_prints_a_line_a_change_and_the_whole_at_the_end(
+    kube: FakeKube, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(kube, phase="RolledBack", candidate=None, rejected=CANDIDATE, step=None)
+    assert run(monkeypatch, "status", "iris", "-w") == 3
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first.split()[1:3] == ["prod/iris:", "RolledBack,"]
+    assert any("bbbb" in line for line in rest)
+
+
+STALLED = {
+    "type": "Stalled",
+    "status": "True",
+    "reason": "PolicyNotFound",
+    "message": "there is no ClusterCanaryPolicy 'mine'",
+}
+
+
+@pytest.mark.parametrize("words", [["list"], ["status", "iris"]])
+def test_a_rollout_that_cannot_be_worked_on_is_not_shown_as_idle_alone(
+    kube: FakeKube,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+) -> None:
+    put(kube, phase="Idle", candidate=None, step=None, conditions=[STALLED])
+    assert run(monkeypatch, *words) == 0
+    assert "PolicyNotFound" in capsys.readouterr().out
+
+
+def test_a_rollback_is_told_by_its_phase_alone(
+    kube: FakeKube, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(kube, phase="RolledBack", conditions=[{**STALLED, "reason": "RolledBack"}])
+    assert run(monkeypatch, "list") == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[1:3] == ["RolledBack", "2/3"]
+
+
 @pytest.mark.parametrize(
     ("phase", "words"),
     [
         ("Idle", ["promote", "iris"]),
         ("RollingBack", ["abort", "iris"]),
+        ("RollingBack", ["retry", "iris"]),
         ("Stepping", ["retry", "iris"]),
         ("Stepping", ["resume", "iris"]),
         ("Preparing", ["promote", "iris", "--full"]),
@@ -185,3 +238,68 @@ def test_a_command_without_an_answer_exits_with_5_and_stays(
 
 def test_an_unknown_option_exits_with_2(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, "list", "--nope") == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["controller", "--http-address", "here"],
+        ["controller", "--http-address", "127.0.0.1:70000"],
+        ["controller", "--log-format", "xml"],
+        ["controller", "--prometheus-url", "prometheus:9090"],
+        ["controller", "--lease-seconds", "0"],
+        ["controller", "--status-interval", "0"],
+        ["controller", "--pulse", "-1"],
+        ["sandbox", "up", "--name", "a/../b"],
+        ["sandbox", "down", "--name", ""],
+        ["sandbox", "up", "--scrape-interval", "0"],
+        ["demo", "--name", "two words"],
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_expected(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    words: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(KUBECONFIG)
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    assert run(monkeypatch, *words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {words[-2]} ")
+    assert "expected" in error
+    assert list(tmp_path.iterdir()) == [kubeconfig], "nothing was begun"
+
+
+def test_a_port_in_use_is_an_error_that_names_it() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(UsageError, match=f"--http-address {address}: cannot listen there"):
+            HealthServer(address, CollectorRegistry(), str, str)
+
+
+def test_a_crashed_sandbox_is_an_error_that_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    part = {"name": "etcd", "pid": 7, "alive": False, "log": "etcd.log"}
+    crashed = {"up": False, "crashed": True, "owner": 6, "access": {}, "processes": [part]}
+    monkeypatch.setattr(owner, "describe", lambda layout: crashed)
+    assert run(monkeypatch, "sandbox", "status", "--name", "mine") == 1
+    shown = capsys.readouterr()
+    assert "DEAD" in shown.out
+    assert "sluice sandbox up --name mine" in shown.err
+
+
+def test_the_kubeconfigs_line_can_be_pasted_into_a_shell(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox.shutil, "which", lambda name: f"/usr/bin/{name}")
+    sandbox._announce({"kubeconfig": "/my models/.sandbox/default/kubeconfig"})
+    assert capsys.readouterr().out == (
+        "export KUBECONFIG='/my models/.sandbox/default/kubeconfig'\n"
+    )

@@ -97,7 +97,7 @@ def outcome(before: SmallCluster, after: SmallCluster) -> str:
         return "paused"
     if now.pause is None and was.pause is not None:
         return "goes on"
-    if was.phase is Phase.BAKING and now.phase is Phase.IDLE:
+    if was.phase is Phase.BAKING and now.traffic.desired == {"vaaaa": 0, "vbbbb": 100}:
         return "ends the bake"
     if now.phase is Phase.ROLLING_BACK:
         return "candidate out"

@@ -327,7 +327,7 @@ def test_promote_skips_the_evidence_but_not_a_gate_and_is_taken_back_by_pause(
     waiting = cluster.clone()
     waiting.now = WEDNESDAY_NOON + 21 * 3600
     waiting.run(3)
-    share = 50 if command is Command.PROMOTE else 100
+    share = 50 if command is Command.PROMOTE else 95
     assert waiting.routes == {"vaaaa": 100 - share, "vbbbb": share}
     cluster.command(Command.PAUSE)
     cluster.step()

@@ -6,6 +6,7 @@ import pytest
 
 from sluice.api.status import Phase, Verdict
 from sluice.engine.commands import Command
+from sluice.engine.rollback import DRAIN_SECONDS
 
 from .small_cluster import POLICY, SmallCluster
 
@@ -238,7 +239,7 @@ def test_promote_full_skips_the_steps() -> None:
     cluster.say(Verdict.UNDECIDED)
     cluster.command(Command.PROMOTE_FULL)
     cluster.run(2)
-    assert cluster.routes == {"vaaaa": 0, "vbbbb": 100}
+    assert cluster.routes == {"vaaaa": 5, "vbbbb": 95}
 
 
 def test_a_command_for_another_revision_is_refused_with_a_reason() -> None:
@@ -285,7 +286,7 @@ def test_weights_ascend_as_the_policy_says() -> None:
     cluster.run(100)
     seen = [p.weight for plan in cluster.plans for p in plan.predictors if p.name == "vbbbb"]
     in_order = list(dict.fromkeys(seen))
-    assert in_order == [0, *[step.weight for step in POLICY.steps], 100]
+    assert in_order == [0, *[step.weight for step in POLICY.steps], 95, 100]
 
 
 def test_evidence_that_leans_to_harm_is_not_put_in_front_of_more_users() -> None:
@@ -306,7 +307,7 @@ def test_a_bake_does_not_end_without_metrics_but_by_command() -> None:
     cluster.run(120)
     assert cluster.status.phase is Phase.BAKING
     cluster.command(Command.PROMOTE)
-    cluster.step()
+    cluster.run(DRAIN_SECONDS + 2)
     assert cluster.status.phase is Phase.IDLE
     assert cluster.predictors == {"vbbbb": 100}
 
@@ -346,3 +347,65 @@ def test_routes_that_may_not_be_read_are_verified_by_requests_and_the_condition_
     assert traffic_verified(cluster) == ("True", "RequestsCounted"), "a sample is not exact"
     cluster.run(20)
     assert traffic_verified(cluster) == ("False", "NotYet"), "half is asked for, 7% came"
+
+
+def test_the_old_revision_gives_its_holdback_away_and_drains_before_it_goes() -> None:
+    cluster = SmallCluster().rolling_out()
+    cluster.say(Verdict.PASS)
+    while cluster.status.phase is not Phase.BAKING:
+        cluster.run(1)
+    assert cluster.routes == {"vaaaa": 5, "vbbbb": 95}
+    cluster.run(30)
+    assert cluster.routes == {"vaaaa": 0, "vbbbb": 100}, "its requests under way can end"
+    assert cluster.status.phase is Phase.BAKING
+    cluster.run(DRAIN_SECONDS + 2)
+    assert cluster.predictors == {"vbbbb": 100}
+    assert outcome(cluster) == ("Promoted", "AllChecksPassed")
+
+
+def test_harm_while_the_holdback_is_given_away_still_switches_back() -> None:
+    cluster = SmallCluster().rolling_out()
+    cluster.say(Verdict.PASS)
+    while cluster.routes != {"vaaaa": 0, "vbbbb": 100}:
+        cluster.run(1)
+    cluster.say(Verdict.HARM)
+    cluster.step()
+    assert cluster.routes == {"vaaaa": 100, "vbbbb": 0}
+
+
+def test_promote_ends_a_bake_but_drains() -> None:
+    cluster = SmallCluster().rolling_out()
+    cluster.say(Verdict.PASS)
+    while cluster.status.phase is not Phase.BAKING:
+        cluster.run(1)
+    cluster.command(Command.PROMOTE)
+    cluster.step()
+    assert cluster.routes == {"vaaaa": 0, "vbbbb": 100}
+    cluster.run(DRAIN_SECONDS + 2)
+    assert cluster.predictors == {"vbbbb": 100}
+
+
+@pytest.mark.parametrize("changes", [{"bake_holdback": 0}, {"bake": 0.0}])
+def test_without_a_holdback_or_a_bake_all_traffic_moves_at_once(changes: dict[str, float]) -> None:
+    cluster = SmallCluster(policy=POLICY.model_copy(update=changes)).rolling_out()
+    cluster.say(Verdict.PASS)
+    cluster.run(100)
+    weights = [p.weight for plan in cluster.plans for p in plan.predictors if p.name == "vbbbb"]
+    assert 95 not in weights
+    assert outcome(cluster) == ("Promoted", "AllChecksPassed")
+
+
+def test_a_holdback_that_nobody_can_see_is_given_away_with_time_to_drain() -> None:
+    cluster = SmallCluster(blind=True).rolling_out()
+    cluster.say(Verdict.PASS)
+    for weight in (5, 50, 95):
+        cluster.counted = {"vaaaa": 100.0 - weight, "vbbbb": float(weight)}
+        cluster.run(12)
+    assert cluster.status.phase is Phase.BAKING
+    cluster.counted = {}
+    while cluster.predictors["vbbbb"] != 100:
+        cluster.run(1)
+    cluster.run(DRAIN_SECONDS)
+    assert "vaaaa" in cluster.predictors
+    cluster.run(DRAIN_SECONDS + 3)
+    assert cluster.predictors == {"vbbbb": 100}

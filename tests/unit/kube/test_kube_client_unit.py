@@ -199,8 +199,16 @@ def test_without_any_kubeconfig_the_ways_to_give_one_are_said(
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(UsageError, match="--kubeconfig"):
         Client.connect()
-    with pytest.raises(UsageError, match="nowhere cannot be used"):
+    with pytest.raises(UsageError, match="nowhere cannot be used: there is no such file"):
         Client.connect(kubeconfig=str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("text", ["just words", "- a\n- list", "contexts: 3", "a: [unclosed"])
+def test_a_file_that_is_no_kubeconfig_is_a_usage_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "odd"
+    path.write_text(text)
+    with pytest.raises(UsageError, match="odd cannot be used"):
+        Client.connect(kubeconfig=str(path))
 
 
 def test_the_context_says_where_and_in_which_namespace(tmp_path: Path) -> None:

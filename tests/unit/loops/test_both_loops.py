@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sluice.api.status import Phase
-from sluice.kube.resources import MODEL_ROLLOUTS
+from sluice.kube.resources import MODEL_ROLLOUTS, SELDON_DEPLOYMENTS
 
 from .small_loop import CANARY, SmallLoop
 
@@ -118,24 +116,33 @@ def test_a_pulse_that_breaks_holds_and_says_so() -> None:
     assert "the pulse failed: odd" in loop.status.message
 
 
-LIMITED: dict[str, Any] = {
-    **CANARY,
-    "checks": [*CANARY["checks"], {"name": "few", "metric": "error-rate", "limit": {"max": 0.05}}],
-}
+def test_orphan_set_later_takes_the_owner_off_and_nothing_else() -> None:
+    loop = SmallLoop().rolling_out()
+    before = loop.client.get(SELDON_DEPLOYMENTS, "iris", "prod")
+    assert len(before["metadata"]["ownerReferences"]) == 1
+    # Also while the rollout cannot be worked on otherwise.
+    spec = {"deletionPolicy": "Orphan", "policyRef": {"name": "gone"}}
+    loop.client.merge_patch(MODEL_ROLLOUTS, "iris", "prod", {"spec": spec})
+    for _ in range(2):
+        loop.reconciler.reconcile("prod/iris")
+    after = loop.client.get(SELDON_DEPLOYMENTS, "iris", "prod")
+    assert not after["metadata"].get("ownerReferences")
+    assert after["spec"] == before["spec"]
 
 
-def returning(strategy: dict[str, Any]) -> SmallLoop:
-    """Version 1, which was the stable before, has all the traffic again and bakes."""
+def returning(bake: str = "30s") -> SmallLoop:
+    """Version 1, which was the stable before, has the traffic again and bakes."""
     loop = SmallLoop().rolling_out()
     loop.tick(15)
-    loop.apply("repo/iris:1", rollbackWindow={"revisions": 1}, strategy={"canary": strategy})
+    strategy = {"canary": {**CANARY, "bake": bake}}
+    loop.apply("repo/iris:1", rollbackWindow={"revisions": 1}, strategy=strategy)
     loop.settle()
-    assert loop.weights()[loop.candidate()] == 100
+    assert loop.weights()[loop.candidate()] == 95
     return loop
 
 
 def test_a_return_within_the_rollback_window_bakes_and_says_why_it_was_promoted() -> None:
-    loop = returning(CANARY)
+    loop = returning()
     back = loop.candidate()
     loop.tick(10)
     assert loop.weights() == {back: 100}
@@ -143,9 +150,9 @@ def test_a_return_within_the_rollback_window_bakes_and_says_why_it_was_promoted(
     assert (entry.outcome, entry.reason) == ("Promoted", "ReturnedToStable")
 
 
-def test_a_return_that_fails_is_switched_back_by_a_limit() -> None:
-    loop = returning(LIMITED)
+def test_a_return_that_fails_is_switched_back_in_its_bake() -> None:
+    loop = returning(bake="2m")
     loop.failing.add(loop.candidate())
     loop.tick(8)
     assert loop.status.phase is Phase.ROLLED_BACK
-    assert "few" in loop.status.history[0].message
+    assert "errors" in loop.status.history[0].message

@@ -43,14 +43,14 @@ def pod(predictor: str, image: str, digest: str, *, ready: bool = True) -> dict[
 
 def test_each_promoted_template_is_kept_once_with_a_number_and_an_owner() -> None:
     loop = SmallLoop().rolling_out()
-    assert kept(loop) == {1: "repo/iris:1"}
+    assert kept(loop) == {0: "repo/iris:1"}
     loop.tick(15)
-    assert kept(loop) == {1: "repo/iris:1", 2: "repo/iris:2"}
+    assert kept(loop) == {0: "repo/iris:1", 1: "repo/iris:2"}
     [one, _] = loop.client.list(CONTROLLER_REVISIONS, "prod").items
     [owner] = one["metadata"]["ownerReferences"]
     rollout = loop.client.get(MODEL_ROLLOUTS, "iris", "prod")
     assert (owner["kind"], owner["uid"]) == ("ModelRollout", rollout["metadata"]["uid"])
-    assert [entry.number for entry in loop.status.templates] == [2, 1]
+    assert [entry.number for entry in loop.status.templates] == [1, 0]
 
 
 def test_a_version_that_comes_back_gets_a_new_number_and_old_ones_go() -> None:
@@ -59,7 +59,7 @@ def test_a_version_that_comes_back_gets_a_new_number_and_old_ones_go() -> None:
         loop.apply(f"repo/iris:{image}", revisionHistoryLimit=1)
         loop.settle()
         loop.tick(15)
-    assert kept(loop) == {3: "repo/iris:1", 4: "repo/iris:3"}
+    assert kept(loop) == {2: "repo/iris:1", 3: "repo/iris:3"}
 
 
 def test_a_candidate_that_is_rolled_back_is_not_kept() -> None:
@@ -67,7 +67,7 @@ def test_a_candidate_that_is_rolled_back_is_not_kept() -> None:
     loop.failing.add(loop.candidate())
     loop.tick(6)
     assert loop.status.phase is Phase.ROLLED_BACK
-    assert kept(loop) == {1: "repo/iris:1"}
+    assert kept(loop) == {0: "repo/iris:1"}
 
 
 def test_without_the_right_to_keep_templates_everything_else_goes_on() -> None:

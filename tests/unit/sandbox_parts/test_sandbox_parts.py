@@ -92,7 +92,7 @@ def test_a_made_part_is_found_again_without_building(machine: Machine) -> None:
 
 
 def test_locate_says_how_to_make_what_is_missing(machine: Machine) -> None:
-    with pytest.raises(ToolError, match="make setup"):
+    with pytest.raises(ToolError, match="make parts"):
         parts.locate("kube-apiserver")
 
 

@@ -65,6 +65,18 @@ def test_the_library_has_no_errors() -> None:
             "spec.checks[0] (errors).compare.unacceptableRatio",
             "at least 10,",
         ),
+        (
+            {"checks": [COMPARE | {"warmup": "3m"}]},
+            "warning",
+            "spec.checks[0] (errors).warmup",
+            "nothing is measured",
+        ),
+        (
+            {"checks": [COMPARE | {"warmup": "10s"}]},
+            "note",
+            "spec.checks[0] (errors).warmup",
+            "has no effect: the policy's own warm-up lasts 30s",
+        ),
         ({"steps": []}, "error", "spec", "at least 1 item"),
         ({"stepz": []}, "error", "spec", "spec.stepz"),
     ],
@@ -85,8 +97,10 @@ def test_limit_below_the_stables_own_rate_is_an_error() -> None:
 def test_policy_that_can_never_promote_at_the_traffic_is_an_error() -> None:
     assert findings(policy(), rps=20, error_rate=0.005) == ()
     found = findings(policy(), rps=0.1, error_rate=0.005)
-    assert [f.level for f in found] == [Level.ERROR]
-    assert "onUndecided.after is 1d" in found[0].what
+    assert [f.level for f in found] == [Level.WARNING, Level.ERROR]
+    assert "answers about 3 requests" in found[0].what, "5% of .1 requests/s for ten minutes"
+    assert "onUndecided.after is 1d" in found[1].what
+    assert len(findings(policy(bakeHoldback=0), rps=0.1, error_rate=0.005)) == 1
 
 
 def test_costs_are_the_information_limit_times_a_realistic_factor() -> None:

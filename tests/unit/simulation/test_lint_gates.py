@@ -44,7 +44,12 @@ def webhook(url: str) -> dict[str, Any]:
             "waits for itself",
         ),
         (webhook("http://ci.example.com/"), "warning", "spec.gates.webhooks[0].url", "by http"),
-        ({"rollbackWindow": {"revisions": 1}}, "warning", "spec.rollbackWindow", "no check has"),
+        (
+            {"rollbackWindow": {"revisions": 1}, "strategy": {"canary": {"bakeHoldback": 0}}},
+            "warning",
+            "spec.rollbackWindow",
+            "no check has",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(spec: dict[str, Any], level: str, where: str, says: str) -> None:
@@ -61,7 +66,11 @@ def test_what_is_wrong_is_said(spec: dict[str, Any], level: str, where: str, say
         {"gates": {"promotedIn": [{"name": "iris", "namespace": "stage"}]}},
         webhook("http://gate.ci.svc:8080/"),
         webhook("https://ci.example.com/"),
-        {"rollbackWindow": {"revisions": 1}, "strategy": {"canary": {"checks": [LIMIT]}}},
+        {"rollbackWindow": {"revisions": 1}},
+        {
+            "rollbackWindow": {"revisions": 1},
+            "strategy": {"canary": {"checks": [LIMIT], "bakeHoldback": 0}},
+        },
     ],
 )
 def test_what_is_right_is_left_alone(spec: dict[str, Any]) -> None:

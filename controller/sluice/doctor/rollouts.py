@@ -1,0 +1,79 @@
+"""ModelRollouts that stand still, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import ValidationError
+
+from sluice.api.status import RolloutStatus
+from sluice.doctor.findings import Finding, error, note, ok, warning
+from sluice.doctor.reading import Object, name_of
+
+
+def check(rollouts: list[Object], watched: str | None = None) -> list[Finding]:
+    """Findings for every ModelRollout. `watched`: the one namespace the controller watches."""
+    findings = [finding for each in rollouts for finding in _of_one(each, watched)]
+    fine = len(rollouts) - len({finding.where for finding in findings})
+    if not rollouts:
+        findings.append(
+            note("NoRollouts", "there is no ModelRollout", "", "docs/install.md has a first one")
+        )
+    elif fine:
+        findings.append(ok("RolloutsFine", f"{fine} of {len(rollouts)} ModelRollouts are fine"))
+    return findings
+
+
+def _of_one(rollout: Object, watched: str | None) -> Iterator[Finding]:
+    where = name_of(rollout)
+    meta = rollout["metadata"]
+    inspect = f"sluice status {meta['name']} -n {meta['namespace']}"
+    if watched and meta["namespace"] != watched:
+        yield error(
+            "RolloutNotWatched",
+            f"the controller watches namespace {watched} alone",
+            where,
+            "take --namespace off the controller, or move the rollout",
+        )
+        return
+    try:
+        status = RolloutStatus.model_validate(rollout.get("status") or {})
+    except ValidationError:
+        yield error(
+            "RolloutStatusUnreadable",
+            "its status was not written by this release of Sluice",
+            where,
+            f"kubectl -n {meta['namespace']} get modelrollout {meta['name']} -o yaml",
+        )
+        return
+    if (status.observed_generation or 0) < int(meta.get("generation") or 0):
+        yield warning(
+            "RolloutNotSeen",
+            "its newest change has not been looked at: no controller works, or it was changed just "
+            "now",
+            where,
+            inspect,
+        )
+    stalled = status.condition("Stalled")
+    if stalled is not None and stalled.status == "True":
+        yield error("RolloutStalled", f"{stalled.reason}: {stalled.message}", where, inspect)
+    if status.freeze is not None:
+        freeze = status.freeze
+        yield warning(
+            "RolloutFrozen",
+            f"since {freeze.since}: {freeze.message}",
+            where,
+            f"kubectl -n {meta['namespace']} describe deployment {freeze.deployment}",
+        )
+    metrics = status.condition("MetricsAvailable")
+    if status.phase.judged and metrics is not None and metrics.status == "False":
+        yield warning(
+            "RolloutWithoutMetrics", f"{metrics.reason}: {metrics.message}", where, inspect
+        )
+    if status.pause is not None:
+        yield note(
+            "RolloutPaused",
+            f"paused since {status.pause.since}: {status.pause.reason}: {status.pause.message}",
+            where,
+            f"sluice resume {meta['name']} -n {meta['namespace']}",
+        )
