@@ -112,6 +112,18 @@ class QueryError(MetricsError):
     """Prometheus refused the query (4xx) or the answer has no meaning here."""
 
 
+class WebhookError(SluiceError):
+    """A gate's webhook gave no usable answer; trying again may help."""
+
+
+class WebhookDeniedError(WebhookError):
+    """The webhook may not be asked (its host, its key); trying again will not help."""
+
+
+class UnknownZoneError(SluiceError):
+    """A time zone that the database of this machine does not have."""
+
+
 class ToolError(SluiceError):
     """A real part (API server, Prometheus, Envoy, ...) is missing and could not be made."""
 

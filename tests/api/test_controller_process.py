@@ -57,12 +57,12 @@ class Controllers:
         self._kubeconfig = kubeconfig
         self._ports: dict[str, int] = {}
 
-    def start(self, name: str, *, lease_seconds: float = 15.0) -> None:
+    def start(self, name: str, *options: str, lease_seconds: float = 15.0) -> None:
         port = self._ports[name] = free_port()
         argv = [sys.executable, "-m", "sluice.cli.main", "controller", "-n", self.namespace]
         argv += [f"--kubeconfig={self._kubeconfig}", f"--http-address=127.0.0.1:{port}"]
         argv += ["--prometheus-url=http://127.0.0.1:1", "--pulse=1"]
-        argv += [f"--lease-seconds={lease_seconds}"]
+        argv += [f"--lease-seconds={lease_seconds}", *options]
         self.cluster.supervisor.start(
             self._process(name),
             argv,

@@ -93,6 +93,19 @@ def canary(**fields: Any) -> Change:
     return lambda obj: obj["spec"]["strategy"]["canary"].update(fields)
 
 
+def gates(**fields: Any) -> Change:
+    return lambda obj: obj["spec"].update(gates=fields)
+
+
+def window(**fields: Any) -> Change:
+    return gates(windows=[fields])
+
+
+def webhook(**fields: Any) -> Change:
+    hook = {"name": "ask", "at": "BeforeStep", "url": "https://gate.example.com/ask"}
+    return gates(webhooks=[{**hook, **fields}])
+
+
 WRONG: dict[str, tuple[Change, str]] = {
     "two predictors": (
         lambda obj: predictors(obj).append(copy.deepcopy(predictors(obj)[0])),
@@ -202,6 +215,40 @@ WRONG: dict[str, tuple[Change, str]] = {
         lambda obj: predictors(obj)[0].update(annotations={"seldon.io/svc-name": "iris"}),
         "annotation seldon.io/svc-name must be left out",
     ),
+    "a day in full": (window(days=["Monday"]), r"windows\[0\].days\[0\]"),
+    "no day": (window(days=[]), "days in body should have at least 1 items"),
+    "a time without a leading zero": (window(**{"from": "9:00"}), r"windows\[0\].from"),
+    "25 o'clock": (window(to="25:00"), r"windows\[0\].to"),
+    "a path for a time zone": (window(timeZone="../../etc/passwd"), "timeZone"),
+    "promotedIn without a name": (gates(promotedIn=[{"namespace": "stage"}]), "name: Required"),
+    "within in words": (
+        gates(promotedIn=[{"name": "iris", "within": "a week"}]),
+        "within.*such as",
+    ),
+    "a webhook by another protocol": (webhook(url="ftp://gate.example.com/"), "url"),
+    "a webhook with a password in its URL": (webhook(url="https://a:b@gate.example.com/"), "url"),
+    "a webhook at no known moment": (webhook(at="Sometimes"), 'supported values: "BeforeStart"'),
+    "a webhook's timeout of a minute": (webhook(timeout="1m"), "at most 30s"),
+    "a webhook's timeout of a day": (webhook(timeout="1d"), "at most 30s"),
+    "a webhook's timeout of nothing": (webhook(timeout="0s"), "above 0s"),
+    "a webhook asked every second": (webhook(interval="1s"), "at least 10s"),
+    "a webhook with another gate's name": (webhook(name="windows"), "choose another"),
+    "eleven retries": (webhook(retries=11), "less than or equal to 10"),
+    "a roll back before there is a candidate": (
+        webhook(at="BeforeStart", onFailure="RollBack"),
+        "needs a candidate to take out: at BeforeStart and AfterEnd use Hold",
+    ),
+    "two webhooks of one name": (
+        lambda obj: (
+            webhook()(obj),
+            obj["spec"]["gates"]["webhooks"].append(obj["spec"]["gates"]["webhooks"][0]),
+        )[0],
+        "every webhook needs a name of its own",
+    ),
+    "a rollback window of -1": (
+        lambda obj: obj["spec"].update(rollbackWindow={"revisions": -1}),
+        "greater than or equal to 0",
+    ),
 }
 
 
@@ -230,6 +277,27 @@ RIGHT: dict[str, Change] = {
         obj["spec"].pop("strategy"),
         obj["spec"].pop("policyRef"),
     )[0],
+    "a pause step": canary(steps=[{"weight": 5, "pause": True}]),
+    "every gate": gates(
+        promotedIn=[{"namespace": "stage", "name": "iris", "within": "168h"}],
+        windows=[
+            {"days": ["Mon-Thu", "Sat"], "from": "09:00", "to": "24:00", "timeZone": "Asia/Tokyo"},
+            {},
+        ],
+        webhooks=[
+            {
+                "name": "load-test",
+                "at": "BeforePromotion",
+                "url": "http://gate.ci.svc:8080/ask?for=iris",
+                "timeout": "30s",
+                "retries": 0,
+                "interval": "1d",
+                "onFailure": "RollBack",
+                "key": "ci",
+            }
+        ],
+    ),
+    "a rollback window": lambda obj: obj["spec"].update(rollbackWindow={"revisions": 3}),
     "annotations of the pods": lambda obj: predictors(obj)[0].update(annotations={"team": "ml"}),
     "an empty compare": lambda obj: checks(obj)[0].update(compare={}),
 }
@@ -261,6 +329,10 @@ def test_no_default_appears_inside_a_list(served: Cluster, namespace: str) -> No
     obj = rollout()
     created = served.client.create(MODEL_ROLLOUTS, obj, namespace)
     assert created["spec"]["strategy"] == obj["spec"]["strategy"]
+    RIGHT["every gate"](obj)
+    obj["metadata"]["name"] = "gated"
+    created = served.client.create(MODEL_ROLLOUTS, obj, namespace)
+    assert created["spec"]["gates"] == obj["spec"]["gates"]
 
 
 def test_the_seldon_deployments_name_is_for_life(served: Cluster, namespace: str) -> None:

@@ -81,6 +81,7 @@ CONTROLLER_MAY = {
     "virtualservices.networking.istio.io": "get list watch patch",
     "deployments.apps": "get list watch",
     "deployments.apps/scale": "patch",
+    "controllerrevisions.apps": "create delete",
     "pods": "get list watch",
     "events": "create patch",
 }
@@ -91,6 +92,7 @@ CONTROLLER_MAY_NOT = {
     "seldondeployments.machinelearning.seldon.io": "update deletecollection",
     "virtualservices.networking.istio.io": "create update delete",
     "deployments.apps": "create update patch delete",
+    "controllerrevisions.apps": "get list watch update patch deletecollection",
     "pods": "create update patch delete",
     "pods/exec": "create",
     "pods/log": "get",
@@ -185,4 +187,6 @@ def test_people_see_everything_and_only_operators_change_it(
         assert may(client, verb, "canarypolicies.sluice.dev") is writes
         assert not may(client, verb, "clustercanarypolicies.sluice.dev")
         assert not may(client, verb, "modelrollouts.sluice.dev/status")
+        assert not may(client, verb, "controllerrevisions.apps")
+    assert may(client, "get", "controllerrevisions.apps") is writes
     assert not may(client, "get", "secrets")

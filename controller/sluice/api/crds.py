@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel
 
 from sluice.api.base import DURATION_PATTERN, GROUP, VERSION
+from sluice.api.gates import RESERVED_NAMES
 from sluice.api.policy import CanaryPolicySpec
 from sluice.api.rollout import CLUSTER_POLICY_KIND, POLICY_KIND, RolloutSpec
 from sluice.api.schema import Rule, Schema, StructuralSchema
@@ -121,6 +122,36 @@ RULES: dict[str, list[Rule]] = {
             f"the annotation {_FIXED_SERVICE} must be left out: stable and candidate would share "
             "one Service, and neither could be sent a share of the traffic; remove it",
         ),
+    ],
+    "Webhook": [
+        _rule(
+            f"!(self.name in {list(RESERVED_NAMES)})",
+            "the names windows and pause are those of other gates: choose another",
+        ),
+        _rule(
+            "!has(self.onFailure) || self.onFailure == 'Hold' || self.at == 'BeforeStep' || "
+            "self.at == 'BeforePromotion'",
+            "onFailure: RollBack needs a candidate to take out: at BeforeStart and AfterEnd use "
+            "Hold",
+        ),
+        _rule(
+            # CEL's durations have no days.
+            "!has(self.timeout) || (!self.timeout.contains('d') && "
+            "duration(self.timeout) > duration('0s') && "
+            "duration(self.timeout) <= duration('30s'))",
+            "timeout must be above 0s and at most 30s",
+        ),
+        _rule(
+            "!has(self.interval) || self.interval.contains('d') || "
+            "duration(self.interval) >= duration('10s')",
+            "interval must be at least 10s",
+        ),
+    ],
+    "Gates.webhooks": [
+        _rule(
+            "self.all(w, self.exists_one(v, v.name == w.name))",
+            "every webhook needs a name of its own: rename one of those that share theirs",
+        )
     ],
     "RolloutSpec.seldonDeploymentName": [
         _rule(f"size(self) <= 50 && self.matches('{_NAME}')", f"expected {_NAME_MESSAGE}")

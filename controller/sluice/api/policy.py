@@ -34,6 +34,10 @@ class Step(Model):
 
     weight: int = Field(ge=1, le=100, description="Share of the traffic for the candidate, %.")
     hold: Duration = Field(default=0.0, description="Least time at this weight, e.g. 2m.")
+    pause: bool = Field(
+        default=False,
+        description="Then wait for `sluice resume` or `promote`; harm still rolls back.",
+    )
 
 
 class Risk(Model):

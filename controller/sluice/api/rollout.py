@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sluice.api.base import Model
+from sluice.api.gates import Gates, RollbackWindow
 from sluice.api.policy import CanaryOverrides, CanaryPolicySpec
 from sluice.api.status import RolloutStatus
 from sluice.errors import SpecError
@@ -15,6 +16,12 @@ from sluice.errors import SpecError
 POLICY_KIND = "CanaryPolicy"
 CLUSTER_POLICY_KIND = "ClusterCanaryPolicy"
 COMMAND_ANNOTATION = "sluice.dev/command"
+CHANGED_BY_ANNOTATION = "sluice.dev/changed-by"
+CHANGE_CAUSE_ANNOTATION = "kubernetes.io/change-cause"
+# Where the controller's copies keep what it needs of managedFields, which are large.
+SPEC_MANAGER_KEY = "specManager"
+_LONGEST_NOTE = 200
+_LONGEST_PREFIX = 240  # of the 253 characters of a name
 
 
 class DeletionPolicy(StrEnum):
@@ -123,6 +130,8 @@ class RolloutSpec(Model):
         description="Where this version comes from (a commit, a training run); kept in the "
         "history.",
     )
+    gates: Gates = Field(default_factory=Gates)
+    rollback_window: RollbackWindow = Field(default_factory=RollbackWindow)
     paused: bool = Field(
         default=False, description="Stop progressing; the weights stay, and harm still rolls back."
     )
@@ -167,6 +176,8 @@ class Rollout(BaseModel):
     spec: RolloutSpec
     raw_template: dict[str, Any]
     status: RolloutStatus
+    changed_by: str | None = None
+    change_cause: str | None = None
 
     @property
     def key(self) -> str:
@@ -203,7 +214,38 @@ def parse_rollout(obj: dict[str, Any]) -> Rollout:
         spec=spec,
         raw_template=obj["spec"]["template"],
         status=status,
+        changed_by=changed_by(obj),
+        change_cause=_short((meta.get("annotations") or {}).get(CHANGE_CAUSE_ANNOTATION)),
     )
+
+
+def template_name(rollout: str, revision: str) -> str:
+    """The ControllerRevision that keeps a revision's template. No StatefulSet's has a dot there."""
+    return f"{rollout[:_LONGEST_PREFIX]}.{revision}"
+
+
+def changed_by(obj: dict[str, Any]) -> str | None:
+    """Who changed the spec last: the annotation, else the field manager (kubectl, argocd, ...).
+
+    A field manager is a program's name, not a person's: set `sluice.dev/changed-by` for that.
+    """
+    meta = obj.get("metadata", {})
+    said = (meta.get("annotations") or {}).get(CHANGED_BY_ANNOTATION)
+    return _short(said) or obj.get(SPEC_MANAGER_KEY) or spec_manager(meta)
+
+
+def spec_manager(meta: dict[str, Any]) -> str | None:
+    """The field manager of the newest change to `spec`, of metadata.managedFields."""
+    owners = [
+        (str(entry.get("time", "")), str(entry.get("manager", "")))
+        for entry in meta.get("managedFields") or ()
+        if not entry.get("subresource") and "f:spec" in (entry.get("fieldsV1") or {})
+    ]
+    return max(owners)[1] or None if owners else None
+
+
+def _short(text: str | None) -> str | None:
+    return text[:_LONGEST_NOTE] if text else None
 
 
 def parse_policy(obj: dict[str, Any]) -> CanaryPolicySpec:

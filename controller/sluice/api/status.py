@@ -52,15 +52,24 @@ class StatusModel(Model):
 
 
 class Revision(StatusModel):
-    """A model version: what makes its pods differ from another's."""
+    """A model version: what makes its pods differ from another's.
+
+    `digests` are the images' as its pods reported them when it was promoted or rolled back.
+    """
 
     revision: str
     predictor: str
     images: list[str] = Field(default_factory=list)
+    digests: dict[str, str] = Field(default_factory=dict)
 
 
 class StepStatus(StatusModel):
-    """The step in progress; `progress` is for people: "2/3". Times are RFC 3339."""
+    """The step in progress; `progress` is for people: "2/3". Times are RFC 3339.
+
+    `forced` is a person's wish to leave the step without its hold and evidence (`promote`, or
+    `promote-full`), `released` that its manual pause was ended by `resume`, `gated` that the
+    evidence let it go on and a gate did not.
+    """
 
     index: int
     weight: int
@@ -69,6 +78,9 @@ class StepStatus(StatusModel):
     started_at: str | None = None
     verified_at: str | None = None
     hold_until: str | None = None
+    forced: str | None = None
+    released: bool | None = None
+    gated: bool | None = None
 
 
 class TrafficStatus(StatusModel):
@@ -120,18 +132,70 @@ class PauseStatus(StatusModel):
     since: str
 
 
+class GateState(StrEnum):
+    """Only Open lets a rollout go on; Failed is a gate that cannot be looked at, or was denied."""
+
+    OPEN = "Open"
+    CLOSED = "Closed"
+    FAILED = "Failed"
+
+
+class GateStatus(StatusModel):
+    """One gate of `spec.gates`, or the manual pause of a step, as last looked at.
+
+    `at` is a webhook's moment, `question` names what it is asked (the same until the rollout has
+    moved on), `attempt` how often it was answered, `asked_at` when the last answer came.
+    """
+
+    name: str
+    state: GateState
+    message: str = ""
+    since: str
+    at: str | None = None
+    question: str | None = None
+    attempt: int | None = None
+    asked_at: str | None = None
+
+
+class Trace(StatusModel):
+    """One decision of a rollout: when, in which phase, why, and what the checks said."""
+
+    at: str
+    phase: Phase
+    reason: str
+    message: str = ""
+    checks: str | None = None
+
+
+class StoredTemplate(StatusModel):
+    """A template kept as a ControllerRevision, for `sluice undo`.
+
+    `number` is that of the rollout in the history that made it the stable; 0: the first version.
+    """
+
+    number: int
+    revision: str
+    at: str
+
+
 class CommandStatus(StatusModel):
-    """The last one-shot command and what became of it."""
+    """The last one-shot command and what became of it. `by` is who the client says gave it."""
 
     id: str
     command: str
     accepted: bool
     message: str = ""
     at: str = ""
+    by: str | None = None
 
 
 class HistoryEntry(StatusModel):
-    """One ended rollout. `number` counts them all, also those that are no longer kept."""
+    """One ended rollout. `number` counts them all, also those that are no longer kept.
+
+    `replaced` is the stable's revision it was tried against, `changed_by` the field manager of
+    the change that started it (or the annotation `sluice.dev/changed-by`), `change_cause` the
+    annotation `kubernetes.io/change-cause`. `decisions` are the last ones, oldest first.
+    """
 
     number: int | None = None
     revision: str
@@ -144,6 +208,11 @@ class HistoryEntry(StatusModel):
     ended_at: str | None = None
     source: dict[str, str] = Field(default_factory=dict)
     checks: list[CheckStatus] = Field(default_factory=list)
+    replaced: str | None = None
+    digests: dict[str, str] = Field(default_factory=dict)
+    changed_by: str | None = None
+    change_cause: str | None = None
+    decisions: list[Trace] = Field(default_factory=list)
 
 
 class Condition(StatusModel):
@@ -170,7 +239,11 @@ class Checkpoint(StatusModel):
 
 
 class RolloutStatus(StatusModel):
-    """The whole status."""
+    """The whole status.
+
+    `returning` says that the candidate was the stable lately and needs no steps
+    (`spec.rollbackWindow`). `templates` are the stored ones, newest first.
+    """
 
     observed_generation: int | None = None
     phase: Phase = Phase.IDLE
@@ -187,8 +260,14 @@ class RolloutStatus(StatusModel):
     checks: list[CheckStatus] = Field(default_factory=list)
     pause: PauseStatus | None = None
     freeze: FreezeStatus | None = None
+    gates: list[GateStatus] = Field(default_factory=list)
     last_command: CommandStatus | None = None
     rollback_reason: str | None = None
+    returning: bool | None = None
+    changed_by: str | None = None
+    change_cause: str | None = None
+    decisions: list[Trace] = Field(default_factory=list)
+    templates: list[StoredTemplate] = Field(default_factory=list)
     policy: str | None = None
     adopted: bool | None = None
     checkpoint: Checkpoint | None = None

@@ -21,8 +21,10 @@ from sluice.cli.options import (
     get_rollout,
 )
 from sluice.engine.commands import Command, Request, refusal_in_phase
+from sluice.engine.gates import waiting
 from sluice.errors import NotAllowedError, WaitTimeoutError
 from sluice.kube.client import Client
+from sluice.kube.rbac import who_am_i
 from sluice.kube.resources import MODEL_ROLLOUTS
 
 Wait = Annotated[
@@ -47,7 +49,10 @@ def promote(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Go to the next step now; with --full to the whole traffic. In a bake: end the bake."""
+    """Go to the next step now; with --full to the whole traffic. In a bake: end the bake.
+
+    Hold and evidence are skipped; a closed gate is waited for, and harm still rolls back.
+    """
     command = Command.PROMOTE_FULL if full else Command.PROMOTE
     _send(command, name, namespace, timeout, context, kubeconfig)
 
@@ -81,7 +86,7 @@ def abort(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Take the candidate out; it is not tried again until the template changes or `retry`."""
+    """Take the candidate out, or give up one that waits for a gate, until `retry` or a change."""
     _send(Command.ABORT, name, namespace, timeout, context, kubeconfig)
 
 
@@ -112,11 +117,13 @@ def _send(
         command,
         paused=status.pause is not None,
         spec_paused=bool(obj["spec"].get("paused")),
+        waiting=bool(waiting(status)) and status.stable is not None,
     )
     if refusal:
         raise NotAllowedError(f"{command} {namespace}/{name}: {refusal}")
     current = status.candidate or status.rejected
-    request = Request(uuid.uuid4().hex[:12], command, current.revision if current else "")
+    revision = current.revision if current else ""
+    request = Request(uuid.uuid4().hex[:12], command, revision, who_am_i(client))
     body = {"metadata": {"annotations": {COMMAND_ANNOTATION: request.to_annotation()}}}
     client.merge_patch(MODEL_ROLLOUTS, name, namespace, body)
     answer = _await_answer(client, name, namespace, request, timeout)

@@ -50,6 +50,24 @@ def run(
     ] = _SYSTEM_NAMESPACE,
     lease_seconds: Annotated[float, typer.Option(help="How long a lost leader blocks.")] = 15.0,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Reconcile threads.")] = 4,
+    audit_log: Annotated[
+        str | None,
+        typer.Option(help="Append a JSON line a decision to this file; - is standard output."),
+    ] = None,
+    webhook_allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Host that gates' webhooks may name, such as *.example.com; may be repeated. "
+            "Default: services of the cluster, and any other name by https."
+        ),
+    ] = None,
+    webhook_key_file: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=PATH of a key that signs requests to webhooks; may be repeated."),
+    ] = None,
+    webhook_ca_file: Annotated[
+        str | None, typer.Option(help="CA certificate (PEM) that webhooks are held to.")
+    ] = None,
     log_format: Annotated[str, typer.Option(help="json or text.")] = "json",
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
     context: Context = None,
@@ -58,7 +76,7 @@ def run(
     """Run the controller until SIGTERM; several may run, one leads."""
     from sluice.loops import health, logs
     from sluice.loops.controller import run_controller
-    from sluice.loops.settings import ControllerSettings, PrometheusSettings
+    from sluice.loops.settings import ControllerSettings, PrometheusSettings, WebhookSettings
 
     if log_format not in ("json", "text"):
         raise UsageError(f"--log-format {log_format}: expected json or text")
@@ -79,6 +97,8 @@ def run(
             "in time"
         )
     health.host_and_port(http_address)
+    headers = parse_headers(prometheus_header or [])
+    keys = _pairs("--webhook-key-file", "NAME=PATH", webhook_key_file or [])
     try:
         logs.configure(json=log_format == "json", level=log_level)
     except KeyError:
@@ -90,7 +110,7 @@ def run(
         dialect=dialect,
         token_file=prometheus_token_file,
         ca_file=prometheus_ca_file,
-        headers=parse_headers(prometheus_header or []),
+        headers=headers,
         timeout=prometheus_timeout,
         namespace_label=namespace_label,
         pod_label=pod_label,
@@ -108,16 +128,26 @@ def run(
         status_interval=status_interval,
         workers=workers,
         listen=http_address,
+        webhooks=WebhookSettings(
+            allow_hosts=tuple(webhook_allow_host or ()),
+            keys=keys,
+            ca_file=webhook_ca_file,
+        ),
+        audit_log=audit_log,
     )
     raise typer.Exit(run_controller(settings, kubeconfig=kubeconfig, context=context))
 
 
 def parse_headers(given: list[str]) -> dict[str, str]:
     """From NAME=VALUE to headers. Raises UsageError, without showing what was given."""
-    headers = {}
+    return _pairs("--prometheus-header", "NAME=VALUE", given)
+
+
+def _pairs(option: str, form: str, given: list[str]) -> dict[str, str]:
+    pairs = {}
     for text in given:
         name, separator, value = text.partition("=")
         if not separator or not name:
-            raise UsageError("--prometheus-header: expected NAME=VALUE")
-        headers[name] = value
-    return headers
+            raise UsageError(f"{option}: expected {form}")  # without its value: it may be secret
+        pairs[name] = value
+    return pairs

@@ -22,6 +22,7 @@ from sluice.cli import (
     sandbox,
     set_image,
     simulate,
+    undoing,
     version,
     wait,
 )
@@ -52,6 +53,8 @@ app.command("pause")(commands.pause)
 app.command("resume")(commands.resume)
 app.command("abort")(commands.abort)
 app.command("retry")(commands.retry)
+app.command("undo")(undoing.undo)
+app.command("restart")(undoing.restart)
 app.command("controller")(controller.run)
 app.command("simulate")(simulate.simulate)
 app.command("lint")(lint.lint)

@@ -12,13 +12,14 @@ from rich.text import Text
 
 from sluice.api.base import format_duration
 from sluice.api.policy import CanaryPolicySpec
-from sluice.api.status import RolloutStatus
+from sluice.api.status import GateState, RolloutStatus
 from sluice.api.times import from_wire
 from sluice.cli.bars import span, steps_bar
 from sluice.cli.checks_view import checks_view
 from sluice.cli.next_move import next_move
 from sluice.cli.output import borderless
 from sluice.cli.rollout_events import Told
+from sluice.engine.gates import waiting
 
 _HISTORY_SHOWN = 3
 
@@ -55,7 +56,7 @@ def stall(status: RolloutStatus) -> str:
 
 def phase_in_words(status: RolloutStatus) -> str:
     """The phase, and beside it what keeps the rollout from going on."""
-    aside = stall(status) or ("paused" if status.pause else "")
+    aside = stall(status) or ("paused" if status.pause else "waiting" if waiting(status) else "")
     return f"{status.phase.value} ({aside})" if aside else status.phase.value
 
 
@@ -130,6 +131,12 @@ def _head(obj: dict[str, Any], status: RolloutStatus, beside: Beside, now: float
     if status.freeze:
         text = f"{status.freeze.message}, {_since(status.freeze.since, now)}"
         head.add_row("Frozen", Text(text, "yellow"))
+    for gate in status.gates:
+        style = "" if gate.state is GateState.OPEN else "yellow"
+        head.add_row("Gate", Text(f"{gate.name} {gate.state.value}: {gate.message}", style))
+    if status.templates:
+        kept = [f"{e.number} ({e.revision}, {age(e.at, now)} ago)" for e in status.templates]
+        head.add_row("Templates", Text(", ".join(kept)))
     return head
 
 

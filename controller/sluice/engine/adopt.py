@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from sluice.api.gates import Moment
 from sluice.api.status import Phase, Revision, TrafficStatus
 from sluice.api.times import to_wire
 from sluice.engine.draft import Draft
+from sluice.engine.gates import may_pass
 from sluice.engine.plan import Plan, PlannedPredictor
 from sluice.engine.world import LivePredictor
 from sluice.errors import SpecError
@@ -16,7 +18,12 @@ def begin_life(draft: Draft) -> bool:
     if world.exists:
         adopt(draft)
         return True
-    if draft.status.stable is not None:
+    before = draft.status.stable
+    # What was served already comes back at once; what was not has to pass the gates.
+    served = before is not None and before.revision == desired.revision
+    if not served and not may_pass(draft, Moment.BEFORE_START):
+        return False
+    if before is not None:
         draft.note(
             "SeldonDeploymentGone",
             "the SeldonDeployment was deleted; creating it again from the template",

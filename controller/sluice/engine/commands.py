@@ -1,8 +1,8 @@
 """One-shot commands: an annotation bound to a revision, acknowledged in the status.
 
-The annotation `sluice.dev/command` holds JSON: ``{"id": …, "command": …, "revision": …}``. The id
-makes it one-shot, the revision makes a late one harmless: a `promote` that was meant for another
-candidate is refused with a reason.
+The annotation `sluice.dev/command` holds JSON: ``{"id": …, "command": …, "revision": …, "by": …}``.
+The id makes it one-shot, the revision makes a late one harmless: a `promote` that was meant for
+another candidate is refused with a reason. Who gave it is what the client says, no proof.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from sluice.api.rollout import COMMAND_ANNOTATION
 from sluice.api.status import CommandStatus, Phase
 from sluice.api.times import to_wire
 from sluice.engine.draft import Draft
+from sluice.engine.gates import waiting
+
+_LONGEST_NAME = 200
 
 
 class Command(StrEnum):
@@ -35,10 +38,12 @@ class Request:
     id: str
     command: Command
     revision: str
+    by: str = ""
 
     def to_annotation(self) -> str:
         """The annotation's value."""
-        return json.dumps({"id": self.id, "command": self.command, "revision": self.revision})
+        content = {"id": self.id, "command": self.command, "revision": self.revision}
+        return json.dumps({**content, "by": self.by} if self.by else content)
 
 
 def new_command(draft: Draft) -> Command | None:
@@ -48,7 +53,12 @@ def new_command(draft: Draft) -> Command | None:
         return None
     try:
         raw = json.loads(text)
-        request = Request(str(raw["id"]), Command(raw["command"]), str(raw.get("revision", "")))
+        request = Request(
+            str(raw["id"]),
+            Command(raw["command"]),
+            str(raw.get("revision", "")),
+            str(raw.get("by", ""))[:_LONGEST_NAME],
+        )
     except (ValueError, KeyError, TypeError):
         request = None
     last = draft.status.last_command
@@ -70,12 +80,14 @@ def new_command(draft: Draft) -> Command | None:
             accepted=not refusal,
             message=refusal or "accepted",
             at=to_wire(draft.now),
+            by=(request.by or None) if request else None,
         )
     )
     if refusal or request is None:
         draft.note("CommandRefused", f"{name}: {refusal}", warning=True)
         return None
-    draft.note("CommandAccepted", f"{name} (revision {request.revision or '-'})")
+    by = f" by {request.by}" if request.by else ""
+    draft.note("CommandAccepted", f"{name}{by} (revision {request.revision or '-'})")
     return request.command
 
 
@@ -93,15 +105,25 @@ def refusal_of(draft: Draft, request: Request) -> str:
         request.command,
         paused=status.pause is not None,
         spec_paused=draft.inputs.rollout.spec.paused,
+        waiting=bool(waiting(status)) and status.stable is not None,
     )
 
 
-def refusal_in_phase(phase: Phase, command: Command, *, paused: bool, spec_paused: bool) -> str:
-    """Why a command is not possible in a phase; "" when it is."""
+def refusal_in_phase(
+    phase: Phase, command: Command, *, paused: bool, spec_paused: bool, waiting: bool = False
+) -> str:
+    """Why a command is not possible in a phase; "" when it is. docs/commands.md has the table.
+
+    `waiting`: a gate keeps a new template from starting.
+    """
     if command is Command.RETRY:
         if phase is Phase.ROLLING_BACK:
             return "the candidate is still being rolled back: retry when that is done"
         return "" if phase is Phase.ROLLED_BACK else f"nothing was rolled back (phase {phase})"
+    if not phase.active and waiting:
+        if command is Command.ABORT:
+            return ""
+        return "it has not started: a gate is closed, and no command opens one (see docs/gates.md)"
     if phase is Phase.ROLLED_BACK:
         return f"no rollout is in progress (phase {phase}): retry tries the candidate again"
     if not phase.active:
@@ -113,6 +135,9 @@ def refusal_in_phase(phase: Phase, command: Command, *, paused: bool, spec_pause
         if spec_paused:
             return "spec.paused is true: set it to false where the ModelRollout is kept"
         return "" if paused else "it is not paused"
-    if command in (Command.PROMOTE, Command.PROMOTE_FULL) and phase is Phase.PREPARING:
-        return "the candidate is not ready yet"
+    if command in (Command.PROMOTE, Command.PROMOTE_FULL):
+        if phase is Phase.PREPARING:
+            return "the candidate is not ready yet"
+        if phase is Phase.PROMOTING:
+            return "the traffic is on its way to the candidate already"
     return ""

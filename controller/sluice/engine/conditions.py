@@ -5,6 +5,7 @@ from __future__ import annotations
 from sluice.api.status import Condition, Phase, RolloutStatus, Verdict
 from sluice.api.times import to_wire
 from sluice.engine.draft import Draft
+from sluice.engine.gates import waiting
 from sluice.engine.inputs import Decision, Inputs
 from sluice.engine.traffic import counted_as
 
@@ -53,18 +54,23 @@ def _conditions(inputs: Inputs, status: RolloutStatus) -> list[Condition]:
 
 
 def _ready(inputs: Inputs, status: RolloutStatus) -> tuple[str, str, str]:
-    if status.phase.active or status.stable is None:
+    why = waiting(status)
+    if status.phase.active or (status.stable is None and not why):
         return "False", status.phase.value, status.message
     if status.phase is Phase.ROLLED_BACK:
         return "False", "RolledBack", status.message
-    if not inputs.world.ready(status.stable.predictor):
+    if status.stable is not None and not inputs.world.ready(status.stable.predictor):
         return "False", "StableNotReady", f"predictor {status.stable.predictor} is not whole yet"
+    if why or status.stable is None:
+        return "False", "WaitingForGate", why
     return "True", "Serving", f"revision {status.stable.revision} has all the traffic"
 
 
 def _reconciling(inputs: Inputs, status: RolloutStatus) -> tuple[str, str, str]:
     if status.phase.active:
         return "True", status.phase.value, status.message
+    if why := waiting(status):
+        return "True", "WaitingForGate", why
     settled = status.stable is not None and inputs.world.ready(status.stable.predictor)
     if status.phase is Phase.IDLE and not settled:
         return "True", "StableNotReady", "waiting for the stable to become ready"
@@ -115,6 +121,8 @@ def _promoted(inputs: Inputs, status: RolloutStatus) -> tuple[str, str, str] | N
         return "False", status.phase.value, status.message
     if status.phase is Phase.ROLLED_BACK:
         return "False", status.rollback_reason or "RolledBack", status.message
+    if why := waiting(status):
+        return "False", "WaitingForGate", why
     if status.stable and status.stable.revision == inputs.desired.revision:
         last = status.history[0] if status.history else None
         reason = last.reason if last and last.outcome == "Promoted" else "Initial"

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sluice.api.gates import Moment
 from sluice.api.status import Phase, Revision, TrafficStatus
 from sluice.api.times import from_wire, to_wire
+from sluice.engine import gates
 from sluice.engine.adopt import adopt, begin_life
+from sluice.engine.asking import tell_the_end
 from sluice.engine.commands import Command, new_command
 from sluice.engine.conditions import conclude
 from sluice.engine.draft import Draft
@@ -20,7 +23,9 @@ from sluice.engine.freeze import note_freeze
 from sluice.engine.inputs import Decision, Inputs
 from sluice.engine.rollback import begin_rollback, rolling_back
 from sluice.engine.stepping import baking, end_bake, preparing, promoting, stepping
+from sluice.engine.trace import of_the_gates
 from sluice.engine.traffic import shares_of
+from sluice.engine.undo import keep_template, returns_to_a_recent_stable
 
 # Phases one pass may go through: Idle -> Preparing and the like, never round in circles.
 _MOST_TRANSITIONS = 6
@@ -53,6 +58,9 @@ def decide(inputs: Inputs) -> Decision:
         _PHASES[before](draft)
         if draft.status.phase is before:
             break
+    gates.tidy(draft)
+    tell_the_end(draft)
+    keep_template(draft)
     return conclude(draft)
 
 
@@ -65,10 +73,13 @@ def idle(draft: Draft) -> None:
         if world.ready(stable.predictor):
             draft.set(message=f"revision {stable.revision} has all the traffic")
     elif _rejected(draft):
+        if draft.status.phase is Phase.IDLE:
+            draft.enter(Phase.ROLLED_BACK, "the template is the rejected revision's again")
         replicas = None
-    else:
-        _begin_rollout(draft)
+    elif _begin_rollout(draft):
         return
+    else:
+        replicas = None
     strays = {n for n, w in (world.routes or {}).items() if w > 0} - {stable.predictor}
     # A rollback while Seldon was frozen moved the routes by hand; keep them moved.
     draft.only(stable.predictor, replicas=replicas, force=bool(strays and world.blockers()))
@@ -89,14 +100,24 @@ def _rejected(draft: Draft) -> bool:
     return rejected is not None and rejected.revision == draft.inputs.desired.revision
 
 
-def _begin_rollout(draft: Draft) -> None:
-    desired = draft.inputs.desired
+def _begin_rollout(draft: Draft) -> bool:
+    """False while a gate is closed: the stable stays alone, and the status says what is awaited."""
+    desired, spec = draft.inputs.desired, draft.inputs.rollout.spec
+    returning = returns_to_a_recent_stable(
+        draft.status, desired.revision, spec.rollback_window.revisions
+    )
+    if not returning and not gates.may_pass(draft, Moment.BEFORE_START):
+        return False
     candidate = Revision(
         revision=desired.revision,
         predictor=desired.predictor_name,
         images=list(desired.images),
     )
-    draft.note("RolloutStarted", f"revision {candidate.revision}: {', '.join(candidate.images)}")
+    draft.set(decisions=of_the_gates(draft.status.decisions))
+    how = ", the stable lately: without steps" if returning else ""
+    draft.note(
+        "RolloutStarted", f"revision {candidate.revision}: {', '.join(candidate.images)}{how}"
+    )
     draft.enter(
         Phase.PREPARING,
         f"bringing revision {candidate.revision} in beside {draft.stable().revision} at 0%",
@@ -109,7 +130,11 @@ def _begin_rollout(draft: Draft) -> None:
         verdict=None,
         checkpoint=None,
         rollback_reason=None,
+        returning=returning or None,
+        changed_by=draft.inputs.rollout.changed_by,
+        change_cause=draft.inputs.rollout.change_cause,
     )
+    return True
 
 
 def _follow_template(draft: Draft) -> None:
@@ -132,6 +157,7 @@ def _pause_from_spec(draft: Draft) -> None:
         draft.hold("SpecPaused", "spec.paused is true")
     elif not paused and status.pause is not None and status.pause.reason == "SpecPaused":
         draft.set(pause=None)
+        _restart_the_undecided_clock(draft)
         draft.note("Resumed", "spec.paused is false again")
     if not status.phase.active and status.pause is not None:
         draft.set(pause=None)
@@ -140,11 +166,16 @@ def _pause_from_spec(draft: Draft) -> None:
 def _obey(draft: Draft, command: Command | None) -> None:
     if command is Command.PAUSE:
         draft.hold("Requested", "paused by command; `sluice resume` goes on")
-    elif command is Command.RESUME:
-        draft.set(pause=None)
         step = draft.status.step
-        if step is not None:  # a pause for lack of evidence starts its clock anew
-            draft.set(step=step.model_copy(update={"started_at": to_wire(draft.now)}))
+        if step is not None and draft.status.phase is Phase.STEPPING:
+            # A `promote` that waits for a gate is taken back.
+            draft.set(step=step.model_copy(update={"forced": None}))
+    elif command is Command.RESUME:
+        gates.release(draft)
+        draft.set(pause=None)
+        _restart_the_undecided_clock(draft)
+    elif command is Command.ABORT and not draft.status.phase.active:
+        _refuse_to_start(draft)
     elif command is Command.ABORT:
         begin_rollback(draft, "Aborted", "aborted by command")
     elif command is Command.RETRY:
@@ -153,19 +184,33 @@ def _obey(draft: Draft, command: Command | None) -> None:
         _promote(draft, full=command is Command.PROMOTE_FULL)
 
 
+def _restart_the_undecided_clock(draft: Draft) -> None:
+    """Time spent in a pause is no lack of evidence."""
+    if draft.status.step is not None:
+        step = draft.status.step.model_copy(update={"started_at": to_wire(draft.now)})
+        draft.set(step=step)
+
+
 def _promote(draft: Draft, *, full: bool) -> None:
-    status = draft.status
+    """A wish: hold and evidence are skipped, gates are not, and harm still rolls back."""
+    gates.release(draft)
     draft.set(pause=None)
-    if status.phase is Phase.BAKING:
+    step = draft.status.step
+    if draft.status.phase is Phase.BAKING:
         end_bake(draft)
-    elif status.phase is Phase.STEPPING and status.step is not None:
-        last = status.step.index >= len(draft.inputs.policy.steps) - 1
-        if full or last:
-            draft.enter(Phase.PROMOTING, "promoted by command")
-        else:
-            draft.set(
-                step=status.step.model_copy(update={"index": status.step.index + 1, "weight": 0})
-            )
+    elif draft.status.phase is Phase.STEPPING and step is not None:
+        wish = Command.PROMOTE_FULL if full else Command.PROMOTE
+        draft.set(step=step.model_copy(update={"forced": wish.value}))
+
+
+def _refuse_to_start(draft: Draft) -> None:
+    """An abort while gates are awaited: the template is not tried, as after a rollback."""
+    desired = draft.inputs.desired
+    rejected = Revision(
+        revision=desired.revision, predictor=desired.predictor_name, images=list(desired.images)
+    )
+    text = f"revision {rejected.revision} was aborted before it started"
+    draft.enter(Phase.ROLLED_BACK, text, rejected=rejected, rollback_reason="Aborted")
 
 
 def _verify_traffic(draft: Draft) -> None:

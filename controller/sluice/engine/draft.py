@@ -6,8 +6,10 @@ from typing import Any
 
 from sluice.api.status import HistoryEntry, PauseStatus, Phase, Revision, RolloutStatus
 from sluice.api.times import from_wire, to_wire
+from sluice.engine.facts import Question
 from sluice.engine.inputs import Decision, Inputs, Note
 from sluice.engine.plan import Plan, PlannedPredictor
+from sluice.engine.trace import as_remembered, traced, without_old_decisions
 
 
 class Draft:
@@ -19,6 +21,8 @@ class Draft:
         self.plan: Plan | None = None
         self.notes: list[Note] = []
         self.transitions: list[str] = []
+        self.questions: list[Question] = []
+        self.ended: HistoryEntry | None = None
         self._look_again: float | None = None
 
     @property
@@ -31,8 +35,9 @@ class Draft:
         self.status = self.status.model_copy(update=changes)
 
     def note(self, reason: str, message: str, *, warning: bool = False) -> None:
-        """Record an Event."""
+        """Record an Event, and the decision it tells of."""
         self.notes.append(Note(reason, message, warning))
+        self.set(decisions=traced(self.status, reason, message, self.now))
 
     def look_again_in(self, seconds: float) -> None:
         """Ask for another pass; the soonest request wins."""
@@ -92,7 +97,7 @@ class Draft:
     def hold(self, reason: str, message: str) -> None:
         """Pause: no progress until resumed. Harm still rolls back."""
         if self.status.pause is None:
-            self.note(reason, message, warning=reason != "Requested")
+            self.note(reason, message, warning=reason not in ("Requested", "PauseStep"))
             self.set(pause=PauseStatus(reason=reason, message=message, since=to_wire(self.now)))
 
     def remember(self, outcome: str, reason: str, message: str) -> None:
@@ -111,9 +116,16 @@ class Draft:
             ended_at=to_wire(self.now),
             source=self.inputs.rollout.spec.source,
             checks=self.status.checks,
+            replaced=self.status.stable.revision if self.status.stable else None,
+            digests=candidate.digests,
+            changed_by=self.status.changed_by,
+            change_cause=self.status.change_cause,
+            decisions=as_remembered(self.status.decisions),
         )
+        self.ended = entry
         limit = self.inputs.rollout.spec.revision_history_limit
-        self.set(history=[entry, *self.status.history][:limit])
+        history = without_old_decisions([entry, *self.status.history])
+        self.set(history=history[:limit], decisions=[])
 
     def decision(self) -> Decision:
         """What was collected."""
@@ -123,4 +135,5 @@ class Draft:
             notes=tuple(self.notes),
             look_again=self._look_again,
             transitions=tuple(self.transitions),
+            questions=tuple(self.questions),
         )

@@ -9,6 +9,7 @@ from typing import Any
 from sluice.api.policy import CanaryPolicySpec
 from sluice.api.rollout import Rollout
 from sluice.api.status import Checkpoint, CheckStatus, RolloutStatus
+from sluice.engine.facts import Answer, Elsewhere, Question
 from sluice.engine.plan import Plan
 from sluice.engine.world import World
 
@@ -36,7 +37,8 @@ class Inputs:
     `checks` are the judged checks of the comparison now running; empty when nothing was measured
     yet. `metrics_problem` is a sentence when the last metrics read failed, else "".
     `counted` are the newest increment's requests by predictor, for where the
-    VirtualService cannot be read. `pulse_at` is when metrics were last read with success.
+    VirtualService cannot be read. `elsewhere` are the rollouts of `gates.promotedIn` by
+    namespace/name, `answers` those of webhooks by question.
     """
 
     rollout: Rollout
@@ -49,6 +51,8 @@ class Inputs:
     metrics_problem: str = ""
     counted: Mapping[str, float] = field(default_factory=dict)
     checkpoint: Checkpoint | None = None
+    elsewhere: Mapping[str, Elsewhere] = field(default_factory=dict)
+    answers: Mapping[str, Answer] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class Decision:
 
     `plan` None means: leave the SeldonDeployment alone. `look_again` is in seconds; None: only
     when something changes. `transitions` are the phases passed through, for metrics and logs.
+    `questions` are for webhooks; who is asking them already goes on doing so.
     """
 
     status: RolloutStatus
@@ -73,3 +78,4 @@ class Decision:
     notes: tuple[Note, ...] = ()
     look_again: float | None = None
     transitions: tuple[str, ...] = field(default=())
+    questions: tuple[Question, ...] = ()

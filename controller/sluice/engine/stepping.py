@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from sluice.api.base import format_duration
+from sluice.api.gates import Moment
 from sluice.api.policy import UndecidedAction
 from sluice.api.status import CheckStatus, Phase, StepStatus, Verdict
 from sluice.api.times import from_wire, to_wire
+from sluice.engine import gates
+from sluice.engine.commands import Command
 from sluice.engine.draft import Draft
 from sluice.engine.plan import Plan, PlannedPredictor
 from sluice.engine.rollback import DRAIN_SECONDS, begin_rollback, unverifiable
@@ -34,7 +37,8 @@ def preparing(draft: Draft) -> None:
         return
     deadline = draft.inputs.rollout.spec.progress_deadline_seconds
     problem = _problem(draft)
-    if draft.in_phase_for() >= deadline:
+    waited = _unready_for(draft)
+    if waited >= deadline:
         begin_rollback(
             draft,
             "ProgressDeadlineExceeded",
@@ -42,7 +46,15 @@ def preparing(draft: Draft) -> None:
         )
         return
     draft.set(message=f"waiting for revision {candidate.revision} to become ready{problem}")
-    draft.look_again_in(min(WAITING_SECONDS, deadline - draft.in_phase_for()))
+    draft.look_again_in(min(WAITING_SECONDS, deadline - waited))
+
+
+def _unready_for(draft: Draft) -> float:
+    """Since the candidate was added; or, if it was ready once and waited, since it no longer is."""
+    if draft.status.ready_at is None:
+        return draft.in_phase_for()
+    freeze = draft.status.freeze
+    return draft.now - ((from_wire(freeze.since) if freeze else None) or draft.now)
 
 
 def _ready(draft: Draft) -> None:
@@ -54,9 +66,16 @@ def _ready(draft: Draft) -> None:
     if world.blockers():
         _say_frozen(draft)
     elif draft.status.pause is None:
-        _enter_step(draft, 0)
+        _leave_preparing(draft)
     else:
         draft.set(message=f"paused: {draft.status.pause.message}")
+
+
+def _leave_preparing(draft: Draft) -> None:
+    if draft.status.returning:  # a rollback in all but name: no steps, and no gate
+        _begin_promotion(draft, "it was the stable lately")
+    elif gates.may_pass(draft, Moment.BEFORE_STEP, 0):
+        _enter_step(draft, 0)
 
 
 def _replace_unborn_stable(draft: Draft) -> None:
@@ -92,6 +111,9 @@ def stepping(draft: Draft) -> None:
         return
     if draft.inputs.world.blockers():
         _say_frozen(draft)
+        return
+    if step.forced is not None and draft.status.pause is None:
+        _leave_step(draft, step, "by command", full=step.forced == Command.PROMOTE_FULL)
         return
     if not _verified(draft, step):
         return
@@ -152,19 +174,43 @@ def _progress(draft: Draft, step: StepStatus) -> None:
         draft.look_again_in(hold_left)
         ends = draft.status.step.hold_until if draft.status.step else ""
         draft.set(message=f"{where}: hold until {ends}")
+    elif steps[step.index].pause and not step.released:
+        gates.wait_for_a_person(draft, where)
     elif open_checks:
         draft.set(message=f"{where}: " + "; ".join(open_checks))
-        _undecided_for_long(draft, step)
-    elif last:
-        draft.note("Promoting", "every check says Pass: " + _numbers(checks))
-        draft.enter(
-            Phase.PROMOTING,
-            "every check says Pass; moving the traffic to the candidate",
-            traffic=draft.status.traffic.model_copy(update={"verified_at": None}),
-        )
+        _undecided_for_long(draft, _without_gated_time(draft, step))
     else:
+        _leave_step(draft, step, "every check says Pass: " + _numbers(checks))
+
+
+def _leave_step(draft: Draft, step: StepStatus, why: str, *, full: bool = False) -> None:
+    """To the next step, or to the whole traffic after the last one, as far as the gates allow."""
+    if full or step.index >= len(draft.inputs.policy.steps) - 1:
+        if gates.may_pass(draft, Moment.BEFORE_PROMOTION):
+            _begin_promotion(draft, why)
+    elif gates.may_pass(draft, Moment.BEFORE_STEP, step.index + 1):
         _enter_step(draft, step.index + 1)
         draft.look_again_in(0.05)
+    if draft.status.phase is Phase.STEPPING and draft.status.step == step and not step.gated:
+        draft.set(step=step.model_copy(update={"gated": True}))
+
+
+def _without_gated_time(draft: Draft, step: StepStatus) -> StepStatus:
+    """A weekend spent at a closed gate was no lack of evidence: that clock begins now."""
+    if not step.gated:
+        return step
+    step = step.model_copy(update={"gated": None, "started_at": to_wire(draft.now)})
+    draft.set(step=step)
+    return step
+
+
+def _begin_promotion(draft: Draft, why: str) -> None:
+    draft.note("Promoting", why)
+    draft.enter(
+        Phase.PROMOTING,
+        "moving all traffic to the candidate",
+        traffic=draft.status.traffic.model_copy(update={"verified_at": None}),
+    )
 
 
 def _open(draft: Draft, checks: tuple[CheckStatus, ...], *, last: bool) -> list[str]:
@@ -305,9 +351,16 @@ def _finish_bake(draft: Draft) -> None:
     stable, candidate = draft.stable(), draft.candidate()
     draft.only(candidate.predictor)
     message = f"revision {candidate.revision} took the place of {stable.revision}"
-    draft.remember("Promoted", "AllChecksPassed", _numbers(draft.inputs.checks) or message)
+    draft.remember("Promoted", _why_promoted(draft), _numbers(draft.inputs.checks) or message)
     draft.note("Promoted", message)
     draft.enter(Phase.IDLE, message, stable=candidate, candidate=None, step=None, checkpoint=None)
+
+
+def _why_promoted(draft: Draft) -> str:
+    step = draft.status.step
+    if draft.status.returning:
+        return "ReturnedToStable"
+    return "PromotedByCommand" if step is not None and step.forced else "AllChecksPassed"
 
 
 def _no_sight(draft: Draft) -> str:

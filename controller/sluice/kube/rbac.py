@@ -1,13 +1,15 @@
-"""Which rights we have, asked of the server itself before they are needed."""
+"""Who we are and which rights we have, asked of the server itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from sluice.errors import ApiError
 from sluice.kube.client import Client
 from sluice.kube.resources import (
     SELF_SUBJECT_ACCESS_REVIEWS,
+    SELF_SUBJECT_REVIEWS,
     SUBJECT_ACCESS_REVIEWS,
     Resource,
 )
@@ -84,3 +86,13 @@ def _ask(client: Client, kind: Resource, right: Right, who: dict[str, object]) -
 def missing(client: Client, rights: Iterable[Right]) -> list[Right]:
     """Those of `rights` we do not have, in their order."""
     return [right for right in rights if not can_i(client, right)]
+
+
+def who_am_i(client: Client) -> str:
+    """Our user name as the server knows it; "" where it does not tell (before Kubernetes 1.28)."""
+    review = {"apiVersion": SELF_SUBJECT_REVIEWS.api_version, "kind": SELF_SUBJECT_REVIEWS.kind}
+    try:
+        answer = client.create(SELF_SUBJECT_REVIEWS, review)
+    except ApiError:
+        return ""
+    return str(((answer.get("status") or {}).get("userInfo") or {}).get("username", ""))

@@ -68,6 +68,7 @@ GATEWAYS = Resource("networking.istio.io", "v1", "gateways", "Gateway")
 
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
 REPLICA_SETS = Resource("apps", "v1", "replicasets", "ReplicaSet")
+CONTROLLER_REVISIONS = Resource("apps", "v1", "controllerrevisions", "ControllerRevision")
 HORIZONTAL_POD_AUTOSCALERS = Resource(
     "autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"
 )
@@ -120,4 +121,7 @@ SELF_SUBJECT_ACCESS_REVIEWS = Resource(
     "selfsubjectaccessreviews",
     "SelfSubjectAccessReview",
     namespaced=False,
+)
+SELF_SUBJECT_REVIEWS = Resource(
+    "authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", namespaced=False
 )

@@ -131,6 +131,12 @@ class WorkQueue(Generic[K]):
             self._wake.set()
 
     @property
+    def closed(self) -> bool:
+        """`shutdown` was called."""
+        with self._lock:
+            return self._closed
+
+    @property
     def depth(self) -> int:
         """Keys in line now."""
         with self._lock:

@@ -7,25 +7,31 @@ import random
 import signal
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import structlog
 
 from sluice.clock import Clock, SystemClock
-from sluice.errors import ApiError, ConflictError
+from sluice.errors import ApiError, ConflictError, UsageError
 from sluice.kube.client import Client
 from sluice.kube.events import EventRecorder
 from sluice.kube.lease import Elector
 from sluice.kube.workqueue import WorkQueue
+from sluice.loops.audit import AuditLog
+from sluice.loops.gatekeeping import Gatekeeper
 from sluice.loops.health import HealthServer
 from sluice.loops.judging import Judging
+from sluice.loops.keeping import Keeper
 from sluice.loops.observing import build_observer
 from sluice.loops.own_metrics import OwnMetrics
+from sluice.loops.posting import HostRules, HttpPost
 from sluice.loops.pulse import Pulse
 from sluice.loops.reconcile import Policies, Reconciler
-from sluice.loops.settings import ControllerSettings
+from sluice.loops.settings import ControllerSettings, WebhookSettings
 from sluice.loops.stores import OwnWrites
 from sluice.loops.watching import ReflectorStore, Watching
+from sluice.loops.webhooks import Webhooks
 from sluice.seldon.read import WorldReader
 from sluice.seldon.write import SeldonWriter
 
@@ -73,19 +79,34 @@ class Controller:
             ReflectorStore(self.watching.policies), ReflectorStore(self.watching.cluster_policies)
         )
         self.recorder = EventRecorder(client, clock=clock, instance=settings.identity)
+        sources = self.watching.sources()
+        self.audit = (
+            AuditLog(settings.audit_log, on_error=metrics.audit_errors.inc)
+            if settings.audit_log
+            else None
+        )
+        self.webhooks = Webhooks(
+            post=_post(settings.webhooks),
+            clock=clock,
+            wake=self._wake,
+            keys={name: Path(path) for name, path in settings.webhooks.keys.items()},
+            on_answer=lambda outcome: metrics.webhooks.labels(outcome).inc(),
+        )
         judging = Judging(build_observer(settings.prometheus, settings.pulse, metrics))
         self.reconciler = Reconciler(
             client=client,
             clock=clock,
             rollouts=self.rollouts,
             policies=policies,
-            reader=WorldReader(self.watching.sources()),
+            reader=WorldReader(sources),
             writer=SeldonWriter(client, dry_run=settings.dry_run, clock=clock),
             judging=judging,
             recorder=_Events(self.recorder),
             metrics=metrics,
             status_interval=settings.status_interval,
             claims=self.watching.index.of_deployment,
+            gatekeeper=Gatekeeper(self.rollouts, self.webhooks, settings.namespace),
+            keeper=Keeper(client, sources.pods, self.audit),
         )
         self.pulse = Pulse(
             clock=clock,
@@ -125,7 +146,10 @@ class Controller:
         finally:
             self.stop.set()
             self.queue.shutdown()
+            self.webhooks.stop()
             self.recorder.close(_STOP_SECONDS)
+            if self.audit:
+                self.audit.close()
             health.stop()
         log.info("controller stopped", lost_lease=not kept)
         return 0 if kept else 1
@@ -139,12 +163,14 @@ class Controller:
             thread = threading.Thread(target=self._work, name=f"reconcile-{index}", daemon=True)
             thread.start()
             self._workers.append(thread)
+        self.webhooks.start(self.settings.webhooks.threads)
         threading.Thread(target=self._beat, name="pulse", daemon=True).start()
 
     def _step_down(self) -> None:
         """Called before the lease is let go: nobody writes after this."""
         self.stop.set()
         self.queue.shutdown()
+        self.webhooks.stop()
         deadline = self._clock.monotonic() + _STOP_SECONDS
         for thread in self._workers:
             thread.join(max(0.0, deadline - self._clock.monotonic()))
@@ -207,6 +233,14 @@ class Controller:
         return self.watching.unsynced()
 
 
+def _post(settings: WebhookSettings) -> HttpPost:
+    """Raises UsageError for a CA file that is none."""
+    try:
+        return HttpPost(HostRules(settings.allow_hosts), ca_file=settings.ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise UsageError(f"--webhook-ca-file {settings.ca_file}: {error}") from error
+
+
 def run_controller(
     settings: ControllerSettings, *, kubeconfig: str | None, context: str | None
 ) -> int:
@@ -230,6 +264,12 @@ def run_controller(
         del number, frame
         controller.stop.set()
 
+    def reopen(number: int, frame: object) -> None:
+        del number, frame
+        if controller.audit:
+            controller.audit.reopen()
+
+    signal.signal(signal.SIGHUP, reopen)
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     return controller.run()

@@ -29,6 +29,7 @@ class OwnMetrics:
         )
         self.rollouts = gauge("sluice_rollouts", "Rollouts, by phase.", ["phase"])
         self.frozen = gauge("sluice_frozen_rollouts", "Rollouts that wait for Seldon's freeze.")
+        self.gated = gauge("sluice_gated_rollouts", "Rollouts that wait for a gate.")
         self.breach_to_moved = histogram(
             "sluice_breach_to_moved_seconds",
             "From the metrics read that showed harm to the traffic seen off the candidate.",
@@ -51,6 +52,10 @@ class OwnMetrics:
         )
         self.queue_depth = gauge("sluice_queue_depth", "Keys waiting to be reconciled.")
         self.leader = gauge("sluice_leader", "1 while this process holds the lease.")
+        self.webhooks = counter(
+            "sluice_webhooks", "Answers of gates' webhooks: allowed, denied, failed.", ["outcome"]
+        )
+        self.audit_errors = counter("sluice_audit_errors", "Writes to the audit log that failed.")
         self.api_requests = counter(
             "sluice_api_requests", "Kubernetes API requests.", ["verb", "resource", "code"]
         )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import structlog
 
+from sluice.api.gates import Moment
 from sluice.api.rollout import parse_rollout
-from sluice.api.status import Phase, RolloutStatus
+from sluice.api.status import GateState, Phase, RolloutStatus
 from sluice.clock import Clock
 from sluice.errors import SpecError
 from sluice.loops.judging import Comparison, Judging, comparison_of
@@ -90,13 +92,14 @@ class Pulse:
     def comparisons(self, now: float) -> list[Comparison]:
         """What has to be judged, from the statuses as they stand."""
         phases: dict[str, int] = {phase.value: 0 for phase in Phase}
-        frozen = 0
+        frozen = gated = 0
         found = []
         for obj in self._rollouts.values():
             status = obj.get("status") or {}
             phase = status.get("phase", Phase.IDLE.value)
             phases[phase] = phases.get(phase, 0) + 1
             frozen += 1 if status.get("freeze") else 0
+            gated += any(_keeps_waiting(gate) for gate in status.get("gates") or ())
             if phase in _JUDGED and (comparison := self._comparison(obj, now)):
                 found.append(comparison)
         running = {comparison.key for comparison in found}
@@ -105,6 +108,7 @@ class Pulse:
         for phase, count in phases.items():
             self._metrics.rollouts.labels(phase).set(count)
         self._metrics.frozen.set(frozen)
+        self._metrics.gated.set(gated)
         return found
 
     def _comparison(self, obj: Object, now: float) -> Comparison | None:
@@ -137,6 +141,10 @@ class Pulse:
             policy,
             now,
         )
+
+
+def _keeps_waiting(gate: Mapping[str, Any]) -> bool:
+    return bool(gate.get("state") != GateState.OPEN and gate.get("at") != Moment.AFTER_END)
 
 
 _JUDGED = {phase.value for phase in Phase if phase.judged}

@@ -29,7 +29,9 @@ from sluice.engine.world import World
 from sluice.errors import NotFoundError, SpecError
 from sluice.kube.client import Client
 from sluice.kube.resources import MODEL_ROLLOUTS
+from sluice.loops.gatekeeping import Gatekeeper
 from sluice.loops.judging import Judging, comparison_of
+from sluice.loops.keeping import Keeper
 from sluice.loops.own_metrics import OwnMetrics
 from sluice.loops.stores import Object, OwnWrites, Store, spread
 from sluice.seldon.read import WorldReader
@@ -142,7 +144,11 @@ class Reconciler:
         metrics: OwnMetrics,
         status_interval: float,
         claims: Callable[[str, str], set[str]],
+        gatekeeper: Gatekeeper | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
+        self._gatekeeper = gatekeeper or Gatekeeper(rollouts, None, None)
+        self._keeper = keeper
         self._claims = claims
         self._client = client
         self._clock = clock
@@ -166,6 +172,7 @@ class Reconciler:
         if obj is None or "deletionTimestamp" in obj["metadata"]:
             self._written_at.pop(key, None)
             self._policies.forget(key)
+            self._gatekeeper.forget(key)
             return None
         try:
             rollout = parse_rollout(obj)
@@ -211,8 +218,18 @@ class Reconciler:
             policy,
             now,
         )
+        facts = self._gatekeeper.facts(rollout)
         if comparison is None:
-            return Inputs(rollout, policy, policy_name, world, desired, now)
+            return Inputs(
+                rollout,
+                policy,
+                policy_name,
+                world,
+                desired,
+                now,
+                elsewhere=facts.elsewhere,
+                answers=facts.answers,
+            )
         judgement = self._judging.judgement(rollout.key, comparison.name)
         return Inputs(
             rollout,
@@ -225,6 +242,8 @@ class Reconciler:
             metrics_problem=judgement.problem,
             counted=judgement.requests,
             checkpoint=self._judging.checkpoint(rollout.key, comparison.name),
+            elsewhere=facts.elsewhere,
+            answers=facts.answers,
         )
 
     def _act(self, obj: Object, inputs: Inputs, decision: Decision) -> float | None:
@@ -250,16 +269,23 @@ class Reconciler:
         self._count(rollout, decision)
         look_again = decision.look_again
         if self._due(rollout, decision.status):
+            status = decision.status
+            if self._keeper is not None:
+                status = self._keeper.complete(obj, inputs, decision)
             try:
-                self._write_status(obj, decision.status)
+                self._write_status(obj, status)
             except NotFoundError:
                 return None
+            self._gatekeeper.written_down(rollout.key, status)
+            if self._keeper is not None:
+                self._keeper.tell(inputs, decision)
             for note in decision.notes:
                 # The reason is what one filters by; the message is different each time.
                 log.info(note.reason, rollout=rollout.key, message=note.message)
                 self._recorder.event(
                     obj, reason=note.reason, message=note.message, warning=note.warning
                 )
+        self._gatekeeper.ask(rollout.key, decision.questions)
         return look_again
 
     def _count(self, rollout: Rollout, decision: Decision) -> None:
@@ -313,6 +339,8 @@ class Reconciler:
         if status.to_wire() != old.to_wire():
             self._write_status(obj, status)
             self._recorder.event(obj, reason=error.reason, message=str(error), warning=True)
+            if self._keeper is not None:
+                self._keeper.tell_stalled(obj, error.reason, str(error), self._clock.now())
             key = f"{obj['metadata']['namespace']}/{obj['metadata']['name']}"
             log.warning("stalled", rollout=key, reason=error.reason, message=str(error))
 

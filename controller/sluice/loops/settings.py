@@ -20,11 +20,25 @@ class PrometheusSettings:
 
 
 @dataclass(frozen=True)
+class WebhookSettings:
+    """How gates' webhooks are asked: see `sluice.loops.posting.HostRules`.
+
+    `keys` are the files of HMAC keys by name; `threads` how many requests are under way at once.
+    """
+
+    allow_hosts: tuple[str, ...] = ()
+    keys: dict[str, str] = field(default_factory=dict)
+    ca_file: str | None = None
+    threads: int = 4
+
+
+@dataclass(frozen=True)
 class ControllerSettings:
     """The controller's settings; the defaults are for production.
 
     `pulse` is how often metrics are read, `status_interval` how often numbers alone (no change of
-    verdict, step or phase) are written to a status, `namespace` None means the whole cluster.
+    verdict, step or phase) are written to a status, `namespace` None means the whole cluster,
+    `audit_log` is a file's path, or "-" for standard output.
     """
 
     prometheus: PrometheusSettings = field(default_factory=PrometheusSettings)
@@ -40,3 +54,5 @@ class ControllerSettings:
     workers: int = 4
     listen: str = "0.0.0.0:8080"
     dry_run: bool = False
+    webhooks: WebhookSettings = field(default_factory=WebhookSettings)
+    audit_log: str | None = None

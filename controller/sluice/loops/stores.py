@@ -80,13 +80,15 @@ class OwnWrites:
 
 
 class Index:
-    """Which rollouts care about a SeldonDeployment or a policy. Thread-safe."""
+    """Which rollouts care about a SeldonDeployment, a policy or another rollout. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._deployment_of: dict[str, tuple[str, str]] = {}
         self._by_deployment: dict[tuple[str, str], set[str]] = {}
         self._policy_of: dict[str, tuple[str, str, str]] = {}
+        self._gates_of: dict[str, set[str]] = {}
+        self._by_gate: dict[str, set[str]] = {}
 
     def put(self, obj: Object) -> None:
         """Note what a ModelRollout points at."""
@@ -101,6 +103,10 @@ class Index:
             kind = ref.get("kind", CLUSTER_POLICY_KIND)
             namespace = "" if kind == CLUSTER_POLICY_KIND else meta["namespace"]
             self._policy_of[key] = (kind, namespace, ref.get("name", ""))
+            if awaited := _awaited(meta["namespace"], spec):
+                self._gates_of[key] = awaited
+                for other in awaited:
+                    self._by_gate.setdefault(other, set()).add(key)
 
     def remove(self, key: str) -> set[str]:
         """Forget a deleted ModelRollout; returns the others that want its SeldonDeployment."""
@@ -116,6 +122,15 @@ class Index:
             if not self._by_deployment[target]:
                 del self._by_deployment[target]
         self._policy_of.pop(key, None)
+        for other in self._gates_of.pop(key, ()):
+            self._by_gate[other].discard(key)
+            if not self._by_gate[other]:
+                del self._by_gate[other]
+
+    def of_gate(self, key: str) -> set[str]:
+        """Keys of the rollouts that wait for this one to promote (`gates.promotedIn`)."""
+        with self._lock:
+            return set(self._by_gate.get(key, ()))
 
     def of_deployment(self, namespace: str, name: str) -> set[str]:
         """Keys of the rollouts whose SeldonDeployment this is."""
@@ -126,3 +141,9 @@ class Index:
         """Keys of the rollouts that this policy judges."""
         with self._lock:
             return {k for k, ref in self._policy_of.items() if ref == (kind, namespace, name)}
+
+
+def _awaited(namespace: str, spec: Mapping[str, Any]) -> set[str]:
+    """Keys of the rollouts that `gates.promotedIn` names."""
+    refs = (spec.get("gates") or {}).get("promotedIn") or ()
+    return {f"{ref.get('namespace') or namespace}/{ref.get('name', '')}" for ref in refs}

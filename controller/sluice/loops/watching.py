@@ -7,7 +7,12 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sluice.api.rollout import CLUSTER_POLICY_KIND, POLICY_KIND
+from sluice.api.rollout import (
+    CLUSTER_POLICY_KIND,
+    POLICY_KIND,
+    SPEC_MANAGER_KEY,
+    spec_manager,
+)
 from sluice.clock import Clock
 from sluice.errors import ForbiddenError, NotFoundError
 from sluice.kube.client import Client
@@ -21,6 +26,7 @@ from sluice.kube.resources import (
     VIRTUAL_SERVICES,
     Resource,
 )
+from sluice.loops.elsewhere import shown_to_gates
 from sluice.loops.stores import Index, Object
 from sluice.seldon.read import Sources, from_client
 
@@ -50,6 +56,13 @@ def slim_deployment(obj: Object) -> Object:
     labels = ((spec.pop("template", None) or {}).get("metadata") or {}).get("labels")
     spec["template"] = {"metadata": {"labels": labels or {}}}
     return obj
+
+
+def slim_rollout(obj: Object) -> Object:
+    """Of managedFields only who changed the spec last: they are as large as all the rest."""
+    if manager := spec_manager(obj.get("metadata", {})):
+        obj[SPEC_MANAGER_KEY] = manager
+    return without_managed_fields(obj)
 
 
 def seldon_owner(obj: Object) -> tuple[str, str] | None:
@@ -85,7 +98,7 @@ class Watching:
                 client, resource, handler, clock=clock, rng=rng, namespace=where, **more
             )
 
-        self.rollouts = reflector(MODEL_ROLLOUTS, self._rollout)
+        self.rollouts = reflector(MODEL_ROLLOUTS, self._rollout, trim=slim_rollout)
         self.policies = reflector(CANARY_POLICIES, self._policy)
         self.cluster_policies = reflector(CLUSTER_CANARY_POLICIES, self._policy)
         self.seldon_deployments = reflector(SELDON_DEPLOYMENTS, self._by_name)
@@ -161,6 +174,10 @@ class Watching:
             self.index.put(new)
         if not _only_status(new, old):
             self._wake(key)
+        waiting = self.index.of_gate(key)
+        if waiting and shown_to_gates(new) != shown_to_gates(old):
+            for other in waiting:
+                self._wake(other)
 
     def _policy(self, event: str, new: Object | None, old: Object | None) -> None:
         del event

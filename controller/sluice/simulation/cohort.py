@@ -98,6 +98,12 @@ class Run:
         self.status = decision.status
         self.looked = now
         self.due = math.inf if decision.look_again is None else now + decision.look_again
+        step, pause = self.status.step, self.status.pause
+        if step is not None and pause is not None and pause.reason == "PauseStep":
+            # The person a manual step waits for is there: what they would decide is not simulated.
+            released = step.model_copy(update={"released": True})
+            self.status = self.status.model_copy(update={"pause": None, "step": released})
+            self.due = now
         if decision.plan is not None and (asked := weights_of(decision.plan)) != self.weights:
             # Seldon writes the routes, the watch tells of it: look again at once.
             self.weights, self.due = asked, now

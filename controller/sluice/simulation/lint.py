@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from sluice.api.base import API_VERSION, format_duration
 from sluice.api.builtin import BALANCED
@@ -15,30 +14,14 @@ from sluice.evidence import EDGES, CheckPlan, Kind, plans_of
 from sluice.evidence.limits import events_to_pass
 from sluice.simulation.cost import LONGEST_DAYS, REALISTIC, Cost, cost_to_pass, costs
 from sluice.simulation.files import POLICY_KINDS, Document
+from sluice.simulation.findings import Finding, Level
+from sluice.simulation.lint_gates import lint_gates
 
 ROLLOUT_KIND = "ModelRollout"
 # With a comparison closer than this many events, half a percent of errors at 20/s takes a day.
 _MANY_EVENTS = 5_000.0
 # Of the old revision's holdback; with fewer even gross harm in the bake is seen late or never.
 _FEW_REQUESTS = 60.0
-
-
-class Level(StrEnum):
-    """How bad it is."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    NOTE = "note"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """`where` is a field of the document, `what` what is wrong with it, `fix` what to do."""
-
-    level: Level
-    where: str
-    what: str
-    fix: str
 
 
 @dataclass(frozen=True)
@@ -100,15 +83,23 @@ def _policy_of(
     if document.kind != ROLLOUT_KIND:
         return parse_policy(dict(document.content))
     _has_template(document)
-    spec: RolloutSpec = parse_rollout(dict(document.content)).spec
-    base: CanaryPolicySpec | None = BALANCED
+    rollout = parse_rollout(dict(document.content))
+    policy = _named_policy(rollout.spec, policies, found)
+    found += lint_gates(rollout.namespace, rollout.name, rollout.spec, policy)
+    return policy
+
+
+def _named_policy(
+    spec: RolloutSpec, policies: Mapping[tuple[str, str], Document], found: list[Finding]
+) -> CanaryPolicySpec | None:
+    base = BALANCED
     if spec.policy_ref is not None:
         named = policies.get((spec.policy_ref.kind, spec.policy_ref.name))
         if named is None:
             found.append(_missing_policy(spec.policy_ref.kind, spec.policy_ref.name))
             return None
         base = parse_policy(dict(named.content))
-    return base.overridden(spec.strategy.canary) if base else None
+    return base.overridden(spec.strategy.canary)
 
 
 def _has_template(document: Document) -> None:

@@ -26,6 +26,7 @@ from sluice.kube.client import APPLY_PATCH, JSON_PATCH, Client
 from sluice.kube.resources import (
     CRDS,
     SELF_SUBJECT_ACCESS_REVIEWS,
+    SELF_SUBJECT_REVIEWS,
     SUBJECT_ACCESS_REVIEWS,
 )
 from sluice.kube.transport import Call
@@ -174,6 +175,7 @@ class FakeKube:
         self.calls: list[Seen] = []
         self.watches: list[FakeWatch] = []
         self.denied: set[tuple[str, str]] = set()
+        self.user = "someone@example.com"
         """(verb, plural) that access reviews answer with no. Calls are let through all the same."""
         self.version: Object = {"major": "1", "minor": "34", "gitVersion": "v1.34.0"}
         self.date = ""
@@ -296,6 +298,8 @@ class FakeKube:
             asked = call.body["spec"]["resourceAttributes"]
             allowed = (asked["verb"], asked["resource"]) not in self.denied
             return FakeResponse(201, {**call.body, "status": {"allowed": allowed}})
+        if target.plural == SELF_SUBJECT_REVIEWS.plural:
+            return FakeResponse(201, {"status": {"userInfo": {"username": self.user}}})
         if verb == "create":
             return FakeResponse(201, self._create(target, call.body, dry))
         if verb == "delete":

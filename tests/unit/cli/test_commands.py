@@ -201,6 +201,30 @@ def test_what_is_not_possible_now_exits_with_4_and_writes_nothing(
     assert kube.count("patch") == 0
 
 
+def test_an_api_server_that_does_not_tell_who_we_are_takes_commands_too(
+    kube: FakeKube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(kube)
+    kube.fail_next("create", "selfsubjectreviews", status=404)
+    assert run(monkeypatch, "pause", "iris", "--timeout", "0") == 5
+    obj = kube.client().get(MODEL_ROLLOUTS, "iris", "prod")
+    assert "by" not in json.loads(obj["metadata"]["annotations"]["sluice.dev/command"])
+
+
+def test_a_new_template_that_waits_for_a_gate_is_shown_and_can_be_aborted_alone(
+    kube: FakeKube, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gate = {"name": "windows", "state": "Closed", "message": "opens at nine", "since": "x"}
+    put(kube, phase="Idle", candidate=None, step=None, gates=[gate])
+    assert run(monkeypatch, "list") == 0
+    assert "Idle (waiting)" in capsys.readouterr().out
+    assert run(monkeypatch, "status", "iris") == 0
+    assert "windows Closed: opens at nine" in capsys.readouterr().out
+    assert run(monkeypatch, "promote", "iris") == 4
+    assert "a gate is closed" in capsys.readouterr().err
+    assert run(monkeypatch, "abort", "iris", "--timeout", "0") == 5
+
+
 def test_a_command_without_an_answer_exits_with_5_and_stays(
     kube: FakeKube, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +233,7 @@ def test_a_command_without_an_answer_exits_with_5_and_stays(
     obj = kube.client().get(MODEL_ROLLOUTS, "iris", "prod")
     command = json.loads(obj["metadata"]["annotations"]["sluice.dev/command"])
     assert (command["command"], command["revision"]) == ("pause", "bbbb")
+    assert command["by"] == kube.user
 
 
 def test_an_unknown_option_exits_with_2(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from sluice.api.rollout import COMMAND_ANNOTATION, Rollout, RolloutSpec
 from sluice.api.status import CheckStatus, Phase, RolloutStatus, Verdict
 from sluice.engine.commands import Command, Request
 from sluice.engine.decide import decide
+from sluice.engine.facts import Answer, Elsewhere, Question
 from sluice.engine.inputs import Decision, Desired, Inputs
 from sluice.engine.plan import Plan
 from sluice.engine.world import DeploymentHealth, LivePredictor, World
@@ -55,6 +56,12 @@ class SmallCluster:
     decisions: list[Decision] = field(default_factory=list)
     plans: list[Plan] = field(default_factory=list)
     commands: int = 0
+    gates: dict[str, Any] = field(default_factory=dict)
+    rollback_revisions: int = 0
+    elsewhere: dict[str, Elsewhere] = field(default_factory=dict)
+    answers: dict[str, Answer] = field(default_factory=dict)
+    changed_by: str | None = None
+    change_cause: str | None = None
 
     def world(self) -> World:
         """What a reader would read."""
@@ -102,6 +109,8 @@ class SmallCluster:
                 "template": {"spec": {"predictors": [{"graph": {"name": "m"}}]}},
                 "paused": self.paused,
                 "progressDeadlineSeconds": self.deadline,
+                "gates": self.gates,
+                "rollbackWindow": {"revisions": self.rollback_revisions},
             }
         )
         rollout = Rollout(
@@ -115,6 +124,8 @@ class SmallCluster:
             spec=spec,
             raw_template={},
             status=self.status,
+            changed_by=self.changed_by,
+            change_cause=self.change_cause,
         )
         judged = self.status.phase.judged
         return Inputs(
@@ -127,6 +138,8 @@ class SmallCluster:
             checks=self.checks if judged else (),
             metrics_problem=self.metrics_problem if judged else "",
             counted=self.counted if judged else {},
+            elsewhere=self.elsewhere,
+            answers=self.answers,
         )
 
     def apply(self, plan: Plan) -> None:
@@ -154,6 +167,26 @@ class SmallCluster:
         request = Request(f"c{self.commands}", command, revision)
         self.annotations[COMMAND_ANNOTATION] = request.to_annotation()
 
+    def asked(self) -> dict[str, Question]:
+        """What the last pass wants webhooks to be asked, by their names."""
+        return {q.webhook.name: q for q in self.decisions[-1].questions}
+
+    def reply(
+        self, name: str, allowed: bool, message: str = "ok", *, answered: bool = True
+    ) -> None:
+        """The webhook answers the question of the last pass."""
+        q = self.asked()[name]
+        self.answers[q.id] = Answer(q.id, q.attempt, allowed, message, self.now, answered)
+
+    def gate(self, name: str) -> tuple[str, str]:
+        """State and message of a gate as the status shows it."""
+        found = next(g for g in self.status.gates if g.name == name)
+        return found.state.value, found.message
+
+    def told(self, reason: str) -> list[str]:
+        """The messages of all Events with this reason."""
+        return [n.message for d in self.decisions for n in d.notes if n.reason == reason]
+
     def say(self, kind: Verdict, **more: Any) -> None:
         """The metrics say this from now on."""
         self.checks = (verdict(kind, **more),)
@@ -167,6 +200,19 @@ class SmallCluster:
         assert self.status.phase is Phase.IDLE
         assert self.routes == {"vaaaa": 100}
         return self
+
+    def started_with(self) -> SmallCluster:
+        """With whatever revision the template has serving."""
+        self.run(3)
+        assert self.predictors == {f"v{self.template}": 100}
+        return self
+
+    def promote_to(self, template: str) -> None:
+        """Another version becomes the stable on its evidence."""
+        self.template = template
+        self.say(Verdict.PASS)
+        self.run(120)
+        assert self.predictors == {f"v{template}": 100}, self.status
 
     def rolling_out(self, template: str = "bbbb") -> SmallCluster:
         """With a candidate at the first step."""

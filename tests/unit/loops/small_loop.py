@@ -19,7 +19,10 @@ from sluice.kube.resources import (
     VIRTUAL_SERVICES,
     Resource,
 )
+from sluice.loops.audit import AuditLog
+from sluice.loops.gatekeeping import Gatekeeper
 from sluice.loops.judging import Judging
+from sluice.loops.keeping import Keeper
 from sluice.loops.own_metrics import OwnMetrics
 from sluice.loops.pulse import Pulse
 from sluice.loops.reconcile import Policies, Reconciler
@@ -36,7 +39,7 @@ from sluice.testing.kube import FakeKube
 from sluice.testing.prometheus import FakePrometheus
 
 KEY = "prod/iris"
-CANARY = {
+CANARY: dict[str, Any] = {
     "steps": [{"weight": 20, "hold": "20s"}, {"weight": 50, "hold": "20s"}],
     "bake": "30s",
     "warmup": "0s",
@@ -91,7 +94,11 @@ class Told:
 class SmallLoop:
     """One rollout; `tick` is ten seconds of life with traffic."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, watched_namespace: str | None = None, audit: AuditLog | None = None
+    ) -> None:
+        self.watched_namespace = watched_namespace
+        self.audit = audit
         self.kube = FakeKube()
         self.client = self.kube.client()
         self.prometheus = FakePrometheus()
@@ -123,6 +130,8 @@ class SmallLoop:
             metrics=self.metrics,
             status_interval=60,
             claims=self.index.of_deployment,
+            gatekeeper=Gatekeeper(self.rollouts, None, self.watched_namespace),
+            keeper=Keeper(self.client, from_client(self.client).pods, self.audit),
         )
         self.pulse = Pulse(
             clock=self.clock,

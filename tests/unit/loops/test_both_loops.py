@@ -5,7 +5,7 @@ from __future__ import annotations
 from sluice.api.status import Phase
 from sluice.kube.resources import MODEL_ROLLOUTS, SELDON_DEPLOYMENTS
 
-from .small_loop import SmallLoop
+from .small_loop import CANARY, SmallLoop
 
 
 def counted(loop: SmallLoop, name: str) -> int:
@@ -128,3 +128,31 @@ def test_orphan_set_later_takes_the_owner_off_and_nothing_else() -> None:
     after = loop.client.get(SELDON_DEPLOYMENTS, "iris", "prod")
     assert not after["metadata"].get("ownerReferences")
     assert after["spec"] == before["spec"]
+
+
+def returning(bake: str = "30s") -> SmallLoop:
+    """Version 1, which was the stable before, has the traffic again and bakes."""
+    loop = SmallLoop().rolling_out()
+    loop.tick(15)
+    strategy = {"canary": {**CANARY, "bake": bake}}
+    loop.apply("repo/iris:1", rollbackWindow={"revisions": 1}, strategy=strategy)
+    loop.settle()
+    assert loop.weights()[loop.candidate()] == 95
+    return loop
+
+
+def test_a_return_within_the_rollback_window_bakes_and_says_why_it_was_promoted() -> None:
+    loop = returning()
+    back = loop.candidate()
+    loop.tick(10)
+    assert loop.weights() == {back: 100}
+    entry = loop.status.history[0]
+    assert (entry.outcome, entry.reason) == ("Promoted", "ReturnedToStable")
+
+
+def test_a_return_that_fails_is_switched_back_in_its_bake() -> None:
+    loop = returning(bake="2m")
+    loop.failing.add(loop.candidate())
+    loop.tick(8)
+    assert loop.status.phase is Phase.ROLLED_BACK
+    assert "errors" in loop.status.history[0].message

@@ -76,6 +76,13 @@ def test_metrics_outage_neither_rolls_back_nor_promotes_while_it_lasts() -> None
     assert ended.rolled_back.sum() <= 3, "what 1% risk allows in 100 runs"
 
 
+def test_the_person_a_pause_step_waits_for_is_there() -> None:
+    steps = [step.model_copy(update={"pause": True}) for step in BALANCED.steps]
+    policy = BALANCED.model_copy(update={"steps": steps})
+    [found] = simulate(policy, [scenario()], runs=20, seed=11)
+    assert found == simulate(BALANCED, [scenario()], runs=20, seed=11)[0]
+
+
 def test_nothing_is_decided_while_metrics_are_out_all_the_time() -> None:
     outage = {"from": "0s", "to": "60m", "side": "metrics", "outage": True}
     bad = one(harmful(0.5, events=[outage]), runs=20)
