@@ -1,14 +1,14 @@
 """CanaryPolicy and ClusterCanaryPolicy: how a candidate is judged.
 
-`CanaryPolicySpec` is the content of both; a ModelRollout's `strategy.canary` may override any of
-its fields (`CanaryOverrides`).
+`CanaryPolicySpec` is the content of both; a ModelRollout's `strategy` may override its fields
+(`PolicyOverrides`).
 """
 
 from __future__ import annotations
 
 import itertools
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -137,10 +137,9 @@ class Check(Model):
             )
 
 
-class CanaryOverrides(Model):
+class PolicyOverrides(Model):
     """Fields of a policy that one rollout sets for itself; omitted ones come from the policy."""
 
-    steps: list[Step] | None = Field(default=None, min_length=1, max_length=50)
     bake: Duration | None = None
     warmup: Duration | None = None
     risk: Risk | None = None
@@ -148,9 +147,19 @@ class CanaryOverrides(Model):
     checks: list[Check] | None = Field(default=None, min_length=1, max_length=20)
 
     @model_validator(mode="after")
-    def _consistent(self) -> CanaryOverrides:
-        check_steps(self.steps or [])
+    def _names_differ(self) -> Self:
         check_names(self.checks or [])
+        return self
+
+
+class CanaryOverrides(PolicyOverrides):
+    """The same, with the steps."""
+
+    steps: list[Step] | None = Field(default=None, min_length=1, max_length=50)
+
+    @model_validator(mode="after")
+    def _weights_ascend(self) -> Self:
+        check_steps(self.steps or [])
         return self
 
 
@@ -177,14 +186,14 @@ class CanaryPolicySpec(Model):
         check_names(self.checks)
         return self
 
-    def overridden(self, overrides: CanaryOverrides | None) -> CanaryPolicySpec:
+    def overridden(self, overrides: PolicyOverrides | None) -> CanaryPolicySpec:
         """This policy with the rollout's own fields in place of the policy's."""
         if overrides is None:
             return self
         changes: dict[str, Any] = {
             name: value
-            for name in CanaryOverrides.model_fields
-            if (value := getattr(overrides, name)) is not None
+            for name in CanaryPolicySpec.model_fields
+            if (value := getattr(overrides, name, None)) is not None
         }
         return self.model_copy(update=changes)
 

@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sluice.api.base import Model
-from sluice.api.policy import CanaryOverrides, CanaryPolicySpec
+from sluice.api.policy import CanaryPolicySpec
 from sluice.api.status import RolloutStatus
+from sluice.api.strategy import Canary, Strategy
 from sluice.errors import SpecError
 
 POLICY_KIND = "CanaryPolicy"
@@ -68,12 +69,6 @@ class PolicyRef(Model):
     name: str = Field(min_length=1, max_length=253)
 
 
-class Strategy(Model):
-    """How the new version comes in. Exactly one form."""
-
-    canary: CanaryOverrides = Field(default_factory=CanaryOverrides)
-
-
 class RolloutSpec(Model):
     """What the user wants."""
 
@@ -81,7 +76,7 @@ class RolloutSpec(Model):
     seldon_deployment_name: str | None = Field(
         default=None, min_length=1, max_length=50, pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
     )
-    strategy: Strategy = Field(default_factory=Strategy)
+    strategy: Strategy = Field(default_factory=lambda: Strategy(canary=Canary()))
     policy_ref: PolicyRef | None = None
     source: dict[str, str] = Field(default_factory=dict)
     paused: bool = False

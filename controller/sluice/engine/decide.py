@@ -1,9 +1,10 @@
 """`decide`: one pass over one rollout. Pure.
 
 The life: Idle -> Preparing -> Stepping -> Promoting -> Baking -> Idle, and from any of the middle
-ones RollingBack -> RolledBack. Each phase function looks at the world, may enter another phase,
-and leaves a plan; `decide` runs them until the phase no longer changes, so that harm is answered
-in the pass that sees it.
+ones RollingBack -> RolledBack. A shadow puts Shadowing and a second Preparing in between,
+blue-green has Previewing in place of Stepping. Each phase function looks at the world, may enter
+another phase, and leaves a plan; `decide` runs them until the phase no longer changes, so that harm
+is answered in the pass that sees it.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from collections.abc import Callable
 from sluice.api.status import Phase, Revision, TrafficStatus
 from sluice.api.times import from_wire, to_wire
 from sluice.engine.adopt import adopt, begin_life
+from sluice.engine.blue_green import baked, baking, previewing, promotion_reason
 from sluice.engine.commands import Command, new_command
 from sluice.engine.conditions import conclude
 from sluice.engine.draft import Draft
 from sluice.engine.freeze import note_freeze
 from sluice.engine.inputs import Decision, Inputs
 from sluice.engine.rollback import begin_rollback, rolling_back
-from sluice.engine.stepping import baking, finish_bake, preparing, promoting, stepping
+from sluice.engine.shadow import leave, shadowing, users_only
+from sluice.engine.stepping import finish_bake, preparing, promoting, stepping
+from sluice.engine.strategy import blue_green
 from sluice.engine.traffic import shares_of
 
 # Phases one pass may go through: Idle -> Preparing and the like, never round in circles.
@@ -28,6 +32,7 @@ _MOST_TRANSITIONS = 6
 
 def decide(inputs: Inputs) -> Decision:
     """The next state of one rollout, and what to do about it."""
+    inputs = users_only(inputs)
     draft = Draft(inputs)
     draft.set(
         observed_generation=inputs.rollout.generation,
@@ -53,6 +58,8 @@ def decide(inputs: Inputs) -> Decision:
         _PHASES[before](draft)
         if draft.status.phase is before:
             break
+    if not draft.status.phase.active:
+        draft.set(shadow=None, preview=None)
     return conclude(draft)
 
 
@@ -109,6 +116,8 @@ def _begin_rollout(draft: Draft) -> None:
         verdict=None,
         checkpoint=None,
         rollback_reason=None,
+        shadow=None,
+        preview=None,
     )
 
 
@@ -122,6 +131,8 @@ def _follow_template(draft: Draft) -> None:
         return
     if status.stable is not None and desired == status.stable.revision:
         begin_rollback(draft, "TemplateReverted", "the template is the stable revision's again")
+    elif baked(draft):
+        finish_bake(draft, promotion_reason(draft))
     else:
         begin_rollback(draft, "Superseded", f"the template is now revision {desired}")
 
@@ -157,7 +168,11 @@ def _promote(draft: Draft, *, full: bool) -> None:
     status = draft.status
     draft.set(pause=None)
     if status.phase is Phase.BAKING:
-        finish_bake(draft)
+        finish_bake(draft, promotion_reason(draft))
+    elif status.phase is Phase.SHADOWING:
+        leave(draft, "promoted by command", promote=full or blue_green(draft) is not None)
+    elif status.phase is Phase.PREVIEWING:
+        draft.enter(Phase.PROMOTING, "promoted by command")
     elif status.phase is Phase.STEPPING and status.step is not None:
         last = status.step.index >= len(draft.inputs.policy.steps) - 1
         if full or last:
@@ -186,6 +201,8 @@ def _verify_traffic(draft: Draft) -> None:
 _PHASES: dict[Phase, Callable[[Draft], None]] = {
     Phase.IDLE: idle,
     Phase.PREPARING: preparing,
+    Phase.SHADOWING: shadowing,
+    Phase.PREVIEWING: previewing,
     Phase.STEPPING: stepping,
     Phase.PROMOTING: promoting,
     Phase.BAKING: baking,

@@ -18,7 +18,8 @@ class Desired:
     """What the template asks for, rendered for Seldon.
 
     `predictor` is the dict to add (its name is `predictor_name`), `create` the whole
-    SeldonDeployment with this predictor alone at 100%.
+    SeldonDeployment with this predictor alone at 100%. `preview` is where the predictor's own
+    Service answers.
     """
 
     revision: str
@@ -27,6 +28,7 @@ class Desired:
     predictor: Mapping[str, Any]
     create: Mapping[str, Any]
     replicas: int | None = None
+    preview: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Inputs:
     `checks` are the judged checks of the comparison now running; empty when nothing was measured
     yet. `metrics_problem` is a sentence when the last metrics read failed, else "".
     `counted` are the newest increment's requests by predictor, for where the
-    VirtualService cannot be read. `pulse_at` is when metrics were last read with success.
+    VirtualService cannot be read; `mirrored` are those of them that were copies for a shadow.
     """
 
     rollout: Rollout
@@ -48,6 +50,7 @@ class Inputs:
     checks: tuple[CheckStatus, ...] = ()
     metrics_problem: str = ""
     counted: Mapping[str, float] = field(default_factory=dict)
+    mirrored: float = 0.0
     checkpoint: Checkpoint | None = None
 
 

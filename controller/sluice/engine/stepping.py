@@ -9,6 +9,7 @@ from sluice.api.times import from_wire, to_wire
 from sluice.engine.draft import Draft
 from sluice.engine.plan import Plan, PlannedPredictor
 from sluice.engine.rollback import DRAIN_SECONDS, begin_rollback
+from sluice.engine.strategy import begin, bring_in, brought_in, kept_warm
 from sluice.engine.traffic import arrived
 
 # A candidate without a ready pod gets this long: one reading is no verdict. Seconds.
@@ -28,8 +29,8 @@ def preparing(draft: Draft) -> None:
     ):
         _replace_unborn_stable(draft)
         return
-    draft.split(0)
-    if world.ready(candidate.predictor):
+    bring_in(draft)
+    if brought_in(draft):
         _ready(draft)
         return
     deadline = draft.inputs.rollout.spec.progress_deadline_seconds
@@ -52,9 +53,10 @@ def _ready(draft: Draft) -> None:
         draft.note("CandidateReady", f"revision {candidate.revision} is ready")
     world = draft.inputs.world
     if world.blockers():
-        _say_frozen(draft)
+        say_frozen(draft)
     elif draft.status.pause is None:
-        _enter_step(draft, 0)
+        if not begin(draft):
+            enter_step(draft, 0)
     else:
         draft.set(message=f"paused: {draft.status.pause.message}")
 
@@ -80,25 +82,26 @@ def stepping(draft: Draft) -> None:
     step = draft.status.step
     policy = draft.inputs.policy
     if step is None or step.index >= len(policy.steps):
-        _enter_step(draft, min(step.index if step else 0, len(policy.steps) - 1))
+        enter_step(draft, min(step.index if step else 0, len(policy.steps) - 1))
         step = draft.status.step
     if step is None:
         raise AssertionError("a step was just entered")
     if step.weight != policy.steps[step.index].weight:
-        _enter_step(draft, step.index)
+        enter_step(draft, step.index)
         step = draft.status.step or step
     draft.split(step.weight)
-    if _harmed(draft) or _gone(draft):
+    if harmed(draft) or gone(draft):
         return
     if draft.inputs.world.blockers():
-        _say_frozen(draft)
+        say_frozen(draft)
         return
     if not _verified(draft, step):
         return
     _progress(draft, draft.status.step or step)
 
 
-def _enter_step(draft: Draft, index: int) -> None:
+def enter_step(draft: Draft, index: int) -> None:
+    """Go to a step of the policy; its weight is planned by `stepping`."""
     steps = draft.inputs.policy.steps
     step = steps[index]
     message = f"step {index + 1} of {len(steps)}: {step.weight}% to the candidate"
@@ -145,16 +148,16 @@ def _progress(draft: Draft, step: StepStatus) -> None:
     where = f"step {step.index + 1} of {len(steps)}, {step.weight}%"
     hold_left = (from_wire(step.hold_until) or draft.now) - draft.now
     last = step.index == len(steps) - 1
-    open_checks = _open(draft, checks, last=last)
+    waiting = open_checks(draft, checks, last=last)
     if draft.status.pause is not None:
         draft.set(message=f"{where}: paused: {draft.status.pause.message}")
     elif hold_left > 0:
         draft.look_again_in(hold_left)
         ends = draft.status.step.hold_until if draft.status.step else ""
         draft.set(message=f"{where}: hold until {ends}")
-    elif open_checks:
-        draft.set(message=f"{where}: " + "; ".join(open_checks))
-        _undecided_for_long(draft, step)
+    elif waiting:
+        draft.set(message=f"{where}: " + "; ".join(waiting))
+        undecided_for_long(draft, from_wire(step.started_at) or draft.now)
     elif last:
         draft.note("Promoting", "every check says Pass: " + _numbers(checks))
         draft.enter(
@@ -163,11 +166,11 @@ def _progress(draft: Draft, step: StepStatus) -> None:
             traffic=draft.status.traffic.model_copy(update={"verified_at": None}),
         )
     else:
-        _enter_step(draft, step.index + 1)
+        enter_step(draft, step.index + 1)
         draft.look_again_in(0.05)
 
 
-def _open(draft: Draft, checks: tuple[CheckStatus, ...], *, last: bool) -> list[str]:
+def open_checks(draft: Draft, checks: tuple[CheckStatus, ...], *, last: bool) -> list[str]:
     """Why the step may not be left, one phrase a check; empty when it may."""
     if draft.inputs.metrics_problem:
         return [f"holding, the metrics cannot be read: {draft.inputs.metrics_problem}"]
@@ -180,22 +183,24 @@ def _open(draft: Draft, checks: tuple[CheckStatus, ...], *, last: bool) -> list[
         if check.verdict is Verdict.PASS:
             continue
         blind = check.verdict in (Verdict.NO_DATA, Verdict.ERROR)
-        if last or blind or check.candidate_samples <= 0 or _leans_to_harm(check):
+        if last or blind or check.candidate_samples <= 0 or leans_to_harm(check):
             why = (check.message or check.reason).rstrip(".")
             phrases.append(f"{check.name} {check.verdict}: {why}")
     return phrases
 
 
-def _leans_to_harm(check: CheckStatus) -> bool:
+def leans_to_harm(check: CheckStatus) -> bool:
     """Half of the evidence for harm is there: more users are not put in front of it."""
     if check.harm_evidence is None or not check.harm_needed:
         return False
     return check.harm_evidence >= 0.5 * check.harm_needed
 
 
-def _undecided_for_long(draft: Draft, step: StepStatus) -> None:
-    rule = draft.inputs.policy.on_undecided
-    began = from_wire(step.started_at) or draft.now
+def undecided_for_long(draft: Draft, began: float) -> None:
+    """Do what the policy says when the evidence stays out too long since `began` (Unix seconds)."""
+    rule, last = draft.inputs.policy.on_undecided, draft.status.last_command
+    if last is not None and last.accepted and last.command == "resume":
+        began = max(began, from_wire(last.at) or began)  # a resume starts the clock anew
     left = began + rule.after - draft.now
     if left > 0:
         draft.look_again_in(left)
@@ -211,13 +216,13 @@ def promoting(draft: Draft) -> None:
     """All traffic to the candidate, the stable still there."""
     stable, candidate = draft.stable(), draft.candidate()
     draft.split(100)
-    if _harmed(draft) or _gone(draft):
+    if harmed(draft) or gone(draft):
         return
     if draft.inputs.world.blockers():
-        _say_frozen(draft)
+        say_frozen(draft)
         return
     if arrived(draft, {candidate.predictor: 100}):
-        bake = draft.inputs.policy.bake
+        bake = kept_warm(draft)
         draft.note(
             "Baking",
             f"all traffic on revision {candidate.revision}; the old one stays "
@@ -235,7 +240,7 @@ def baking(draft: Draft) -> None:
     """Both kept, checks go on; harm switches back at once. Then the old predictor goes."""
     candidate = draft.candidate()
     draft.split(100)
-    if _harmed(draft) or _gone(draft):
+    if harmed(draft) or gone(draft):
         return
     arrived(draft, {candidate.predictor: 100})
     left = max(draft.inputs.policy.bake, DRAIN_SECONDS) - draft.in_phase_for()
@@ -246,17 +251,17 @@ def baking(draft: Draft) -> None:
     elif problem := _no_sight(draft):
         draft.set(message=f"baked, but holding: {problem}")
     elif draft.inputs.world.blockers():
-        _say_frozen(draft)
+        say_frozen(draft)
     else:
         finish_bake(draft)
 
 
-def finish_bake(draft: Draft) -> None:
+def finish_bake(draft: Draft, reason: str = "AllChecksPassed") -> None:
     """The candidate becomes the stable, the old predictor goes."""
     stable, candidate = draft.stable(), draft.candidate()
     draft.only(candidate.predictor)
     message = f"revision {candidate.revision} took the place of {stable.revision}"
-    draft.remember("Promoted", "AllChecksPassed", _numbers(draft.inputs.checks) or message)
+    draft.remember("Promoted", reason, _numbers(draft.inputs.checks) or message)
     draft.note("Promoted", message)
     draft.enter(Phase.IDLE, message, stable=candidate, candidate=None, step=None, checkpoint=None)
 
@@ -274,7 +279,7 @@ def _blind(draft: Draft) -> bool:
     return any(c.verdict in (Verdict.NO_DATA, Verdict.ERROR) for c in draft.inputs.checks)
 
 
-def _harmed(draft: Draft) -> bool:
+def harmed(draft: Draft) -> bool:
     """Harm rolls back, paused or not."""
     harm = [c for c in draft.inputs.checks if c.verdict is Verdict.HARM]
     if not harm:
@@ -283,7 +288,7 @@ def _harmed(draft: Draft) -> bool:
     return True
 
 
-def _gone(draft: Draft) -> bool:
+def gone(draft: Draft) -> bool:
     """No metric shows requests that never reach a dead pod: Kubernetes must."""
     world, candidate = draft.inputs.world, draft.candidate()
     if world.predictor(candidate.predictor) is None:
@@ -309,7 +314,8 @@ def _gone(draft: Draft) -> bool:
     return True
 
 
-def _say_frozen(draft: Draft) -> None:
+def say_frozen(draft: Draft) -> None:
+    """Wait until Seldon writes the traffic split again."""
     freeze = draft.status.freeze
     draft.set(message=f"waiting: {freeze.message}" if freeze else "waiting for Seldon")
     draft.look_again_in(WAITING_SECONDS)

@@ -126,15 +126,28 @@ class Fleet:
             rows.grow(size)
         self._free.extend(range(size - 1, old - 1, -1))
 
-    def update(self, keys: list[str], table: FloatArray, baking: BoolArray, skew: float) -> None:
+    def update(
+        self,
+        keys: list[str],
+        table: FloatArray,
+        baking: BoolArray,
+        skew: float,
+        *,
+        stable_only: BoolArray,
+    ) -> None:
         """Move `keys` on; `table` has shape (B, 2, 2 + edges), cleaned."""
         rows = np.array([self._rows[key] for key in keys], dtype=np.intp)
         for start in range(0, len(rows), _CHUNK):
             part = slice(start, start + _CHUNK)
-            self._update_chunk(rows[part], table[part], baking[part], skew)
+            self._update_chunk(rows[part], table[part], baking[part], skew, stable_only[part])
 
     def _update_chunk(
-        self, rows: NDArray[np.intp], table: FloatArray, baking: BoolArray, skew: float
+        self,
+        rows: NDArray[np.intp],
+        table: FloatArray,
+        baking: BoolArray,
+        skew: float,
+        stable_only: BoolArray,
     ) -> None:
         fields = self._fields
         fields["totals"][rows] += table
@@ -142,6 +155,8 @@ class Fleet:
         seen = rows[answered]
         fields["recent"][seen] = FADE * fields["recent"][seen] + table[answered, 1]
         paired, ready = self._pair(rows, table, baking)
+        # What the stable did before the candidate had users is its past, and waits for no pair.
+        fields["pending"][rows[stable_only]] = 0.0
         traffic = table[:, 0, 0] > 0
         # An update without a candidate request and without a pair brings nothing.
         live = traffic | ready

@@ -106,7 +106,7 @@ def _policy_of(
             found.append(_missing_policy(spec.policy_ref.kind, spec.policy_ref.name))
             return None
         base = parse_policy(dict(named.content))
-    return base.overridden(spec.strategy.canary) if base else None
+    return base.overridden(spec.strategy.overrides) if base else None
 
 
 def _has_template(document: Document) -> None:
