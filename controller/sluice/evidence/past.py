@@ -3,7 +3,8 @@
 The bake calls harm what is beyond `unacceptable` times an upper confidence bound of the stable's
 rate (see `CheckRows._advance_bake`). With few requests that bound is far above the rate, and hardly
 anything would ever be harm. So before a switch that nothing preceded, the bound must be at most
-twice the rate seen, or so low that ten times the negligible rate would be beyond it.
+1.5 times the rate seen (then, at the default ratios, a rate five times the stable's is well beyond
+the boundary), or so low that ten times the negligible rate would be beyond it.
 
 When to stop counting then depends on what is counted. The bound holds at a number of requests and,
 with the same risk, at a number of events (the time of the k-th event of a Poisson process is Gamma
@@ -21,7 +22,7 @@ from sluice.evidence.check import BAKE, Streams
 from sluice.evidence.formulas import FloatArray
 from sluice.evidence.spec import CheckPlan
 
-TIMES_SEEN = 2.0
+TIMES_SEEN = 1.5
 TIMES_NEGLIGIBLE = 10.0
 
 
@@ -35,7 +36,8 @@ def missing_requests(plan: CheckPlan, streams: Streams, stable: FloatArray) -> i
     n = float(stable[0])
     rate = stable[1 + np.array(streams.columns)] / max(n, 1.0)
     risk = -math.log(plan.alpha) - math.log(BAKE) + math.log(len(streams.columns))
-    # bound(k) <= 2 k/n from k = 4 risk on; bound <= low from n = 2 risk low / (low - rate)^2 on.
+    # bound <= t k/n from k = 2 risk t / (t - 1)^2 on, bound <= low from n = 2 risk low /
+    # (low - rate)^2 on: `upper_rate` solved for k and for n.
     low = TIMES_NEGLIGIBLE * plan.negligible / plan.unacceptable
     with np.errstate(divide="ignore"):
         by_events = 2 * risk * TIMES_SEEN / (TIMES_SEEN - 1.0) ** 2 / rate

@@ -91,7 +91,8 @@ class SmallCluster:
             return DeploymentHealth(f"iris-{name}", name, 2, 0, 0, 0, False)
         ready = 0 if name in self.unready else 1 if name in self.half_ready else 2
         new = 1 if name in self.rolling else 2
-        lacking = max(2 - ready, 2 - new)
+        # At first the Deployment counts as whole, with pods of before: none is unavailable yet.
+        lacking = max(2 - ready, 2 - new if self.rolling.get(name, 3) < 3 else 0)
         return DeploymentHealth(
             f"iris-{name}", name, 2, ready, lacking, new, True, shadow=self.made[name]
         )
