@@ -34,7 +34,8 @@ def promote(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Go to the next step now; with --full to the whole traffic. In a bake: end the bake."""
+    """Go to the next step now; with --full to the whole traffic. Blue-green: switch. In a bake:
+    end it."""
     command = Command.PROMOTE_FULL if full else Command.PROMOTE
     _send(command, name, namespace, timeout, context, kubeconfig)
 
