@@ -114,13 +114,19 @@ class Judging:
             ]:
                 self._close(key)
             for key, comparison in wanted.items():
-                if key not in self._running or self._running[key].policy != comparison.policy:
+                before = self._running.get(key)
+                if before is None or before.policy != comparison.policy:
                     self._open(comparison)
-                elif key in self._tried and not comparison.stable_only:
-                    # Trying a candidate is no use of it: count from the switch on.
+                elif self._counts_anew(before, comparison):
                     self._observer.restart(key, comparison.counts_from)
-                    self._tried.discard(key)
                 self._running[key] = comparison
+
+    def _counts_anew(self, before: Comparison, now: Comparison) -> bool:
+        """What came before must not count: a warm-up, or people who tried green."""
+        if before.stable_only and not now.stable_only:
+            return now.key in self._tried
+        # A shadow's pods were made anew, and no pulse has seen the phase in between.
+        return now.counts_from > before.counts_from and not before.baking
 
     def _open(self, comparison: Comparison) -> None:
         if comparison.key in self._running:

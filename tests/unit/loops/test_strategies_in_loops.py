@@ -138,16 +138,20 @@ def test_a_failing_shadow_is_taken_out_before_a_user_saw_it() -> None:
     assert made.mirrors() == {}
 
 
-def test_requests_in_the_second_warm_up_do_not_count() -> None:
-    made = loop("canary", shadow=SHADOW, warmup="30s")
+@pytest.mark.parametrize(("warmup", "ticks"), [("30s", 2), ("5s", 1)])
+def test_requests_in_the_second_warm_up_do_not_count(warmup: str, ticks: int) -> None:
+    """Nor where it is over before the pulse has seen that the shadow has ended."""
+    made = loop("canary", shadow=SHADOW, warmup=warmup)
     candidate = made.candidate()
     until(made, Phase.SHADOWING)
     until(made, Phase.STEPPING)
     made.failing.add(candidate)
-    made.tick(2)
+    made.tick(ticks)
     made.failing.clear()
     until(made, Phase.IDLE)
-    assert made.status.history[0].outcome == "Promoted"
+    entry = made.status.history[0]
+    assert entry.outcome == "Promoted"
+    assert entry.checks[0].candidate == 0
 
 
 def test_changed_checks_after_the_shadow_begin_a_shadow_again() -> None:
