@@ -213,6 +213,10 @@ WRONG: dict[str, tuple[Change, str]] = {
         canary(shadow={"hold": "5"}),
         "shadow.hold.*expected a duration",
     ),
+    "capacity of another kind": (
+        canary(candidateReplicas={"mode": "Half"}),
+        'mode: Unsupported value: "Half": supported values: "Full", "InStep"',
+    ),
     "a risk of one half": (
         canary(risk={"falseRollback": 0.5}),
         "falseRollback in body should be less than 0.5",
@@ -246,6 +250,7 @@ RIGHT: dict[str, Change] = {
         obj["spec"].pop("policyRef"),
     )[0],
     "a shadow with its defaults": canary(shadow={}),
+    "capacity in step": canary(candidateReplicas={"mode": "InStep", "min": 2}),
     "blue-green with its defaults": strategy(blueGreen={}),
     "blue-green with everything": strategy(
         blueGreen={

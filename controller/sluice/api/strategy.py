@@ -5,6 +5,8 @@ Either may begin with a shadow: the candidate gets copies of requests, and its a
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from pydantic import Field, model_validator
 
 from sluice.api.base import Duration, Model
@@ -20,10 +22,29 @@ class Shadow(Model):
     hold: Duration = Field(default=300.0, description="Least time with copied requests, e.g. 5m.")
 
 
+class CapacityMode(StrEnum):
+    """How many pods a candidate has before it has all the traffic."""
+
+    FULL = "Full"
+    IN_STEP = "InStep"
+
+
+class CandidateReplicas(Model):
+    """The candidate's capacity under way. Autoscaled predictors are left to their autoscaler."""
+
+    mode: CapacityMode = Field(
+        default=CapacityMode.FULL,
+        description="Full: the template's replicas from the start. InStep: as many as its share "
+        "needs, raised before each step; all before promotion.",
+    )
+    min: int = Field(default=1, ge=1, le=1000, description="Least replicas with InStep.")
+
+
 class Canary(CanaryOverrides):
     """Traffic moves in the policy's steps."""
 
     shadow: Shadow | None = None
+    candidate_replicas: CandidateReplicas | None = None
 
 
 class BlueGreen(PolicyOverrides):

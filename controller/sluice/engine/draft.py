@@ -49,8 +49,13 @@ class Draft:
         started = from_wire(self.status.phase_started_at)
         return 0.0 if started is None else self.now - started
 
-    def split(self, candidate_weight: int, *, shadow: int | None = None) -> None:
-        """Plan stable and candidate side by side; `shadow` percent copied to it instead."""
+    def split(
+        self, candidate_weight: int, *, shadow: int | None = None, replicas: int | None = None
+    ) -> None:
+        """Plan stable and candidate side by side; `shadow` percent copied to it instead.
+
+        `replicas` are the candidate's; None: the template's.
+        """
         stable, candidate = self.stable(), self.candidate()
         desired = self.inputs.desired
         live = self.inputs.world.predictor(candidate.predictor)
@@ -62,7 +67,7 @@ class Draft:
                     candidate.predictor,
                     candidate_weight,
                     template=desired.predictor if live is None and is_desired else None,
-                    replicas=desired.replicas if is_desired else None,
+                    replicas=replicas or (desired.replicas if is_desired else None),
                     shadow=shadow,
                 ),
             ),

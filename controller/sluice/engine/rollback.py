@@ -45,7 +45,8 @@ def rolling_back(draft: Draft) -> None:
     draft.look_again_in(1.0)
     live = world.predictor(candidate.predictor)
     if present and not world.blockers() and not (live and live.shadow):
-        draft.split(0)
+        # A scale-up would freeze Seldon just now: its replicas stay as they are.
+        draft.split(0, replicas=live.replicas if live else None)
         if _unverifiable(draft) or arrived(draft, {stable.predictor: 100}):
             moved = from_wire(draft.status.traffic.verified_at) or _assumed_move(draft)
             left = moved + DRAIN_SECONDS - draft.now

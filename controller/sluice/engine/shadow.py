@@ -7,6 +7,7 @@ from dataclasses import replace
 from sluice.api.status import Phase, ShadowStatus
 from sluice.api.strategy import Shadow
 from sluice.api.times import from_wire, to_wire
+from sluice.engine.capacity import replicas_for
 from sluice.engine.draft import Draft
 from sluice.engine.inputs import Inputs
 from sluice.engine.stepping import (
@@ -37,7 +38,7 @@ def shadowing(draft: Draft) -> None:
     if wanted is None:
         leave(draft, "the strategy has no shadow any more")
         return
-    draft.split(0, shadow=wanted.percent)
+    draft.split(0, shadow=wanted.percent, replicas=replicas_for(draft, wanted.percent))
     if harmed(draft) or gone(draft):
         return
     if draft.inputs.world.blockers():

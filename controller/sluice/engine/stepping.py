@@ -6,6 +6,7 @@ from sluice.api.base import format_duration
 from sluice.api.policy import UndecidedAction
 from sluice.api.status import CheckStatus, Phase, StepStatus, Verdict
 from sluice.api.times import from_wire, to_wire
+from sluice.engine.capacity import grown, replicas_for
 from sluice.engine.draft import Draft
 from sluice.engine.plan import Plan, PlannedPredictor
 from sluice.engine.rollback import DRAIN_SECONDS, begin_rollback
@@ -89,11 +90,16 @@ def stepping(draft: Draft) -> None:
     if step.weight != policy.steps[step.index].weight:
         enter_step(draft, step.index)
         step = draft.status.step or step
-    draft.split(step.weight)
+    enough = grown(draft, step.weight)
+    if enough:
+        draft.split(step.weight, replicas=replicas_for(draft, step.weight))
     if harmed(draft) or gone(draft):
         return
     if draft.inputs.world.blockers():
         say_frozen(draft)
+        return
+    if not enough:
+        draft.look_again_in(WAITING_SECONDS)
         return
     if not _verified(draft, step):
         return
@@ -215,7 +221,9 @@ def undecided_for_long(draft: Draft, began: float) -> None:
 def promoting(draft: Draft) -> None:
     """All traffic to the candidate, the stable still there."""
     stable, candidate = draft.stable(), draft.candidate()
-    draft.split(100)
+    enough = grown(draft, 100)
+    if enough:
+        draft.split(100, replicas=replicas_for(draft, 100))
     if harmed(draft) or gone(draft):
         return
     if draft.inputs.world.blockers():

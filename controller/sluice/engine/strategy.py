@@ -5,6 +5,7 @@ from __future__ import annotations
 from sluice.api.status import Phase, ShadowStatus
 from sluice.api.strategy import BlueGreen, Shadow
 from sluice.api.times import to_wire
+from sluice.engine.capacity import replicas_for
 from sluice.engine.draft import Draft
 from sluice.errors import SpecError
 
@@ -42,7 +43,9 @@ def bring_in(draft: Draft) -> None:
                 f"{theirs[0]!r}, and Seldon takes one at most: take that one out, or remove "
                 "`shadow` from the strategy",
             )
-    draft.split(0, shadow=wanted.percent if wanted else None)
+    percent = wanted.percent if wanted else None
+    steps = draft.inputs.policy.steps
+    draft.split(0, shadow=percent, replicas=replicas_for(draft, percent or steps[0].weight))
 
 
 def brought_in(draft: Draft) -> bool:

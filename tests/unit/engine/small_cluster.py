@@ -43,6 +43,11 @@ class SmallCluster:
     shadows: dict[str, int] = field(default_factory=dict)  # percent copied to a predictor
     made: dict[str, bool] = field(default_factory=dict)  # Deployments; True: made as a shadow's
     rolling: dict[str, int] = field(default_factory=dict)  # looks until the pods are all new
+    growing: dict[str, int] = field(default_factory=dict)  # looks until added pods are ready
+    replicas: int | None = None  # in the template
+    sizes: dict[str, int] = field(default_factory=dict)  # replicas asked for; 2 if nothing is said
+    pods: dict[str, int] = field(default_factory=dict)  # replicas Seldon has carried out
+    component: dict[str, Any] = field(default_factory=dict)  # the template's componentSpec
     slow: bool = False  # Seldon's operator does not come by
     routes: dict[str, int] | None = None
     mirrors: dict[str, int] = field(default_factory=dict)
@@ -74,6 +79,7 @@ class SmallCluster:
                 (f"repo/m:{n}",),
                 {"name": n},
                 shadow=n in self.shadows,
+                replicas=self.sizes.get(n),
             )
             for n, w in self.predictors.items()
         )
@@ -89,12 +95,14 @@ class SmallCluster:
     def _health(self, name: str) -> DeploymentHealth:
         if name not in self.made:
             return DeploymentHealth(f"iris-{name}", name, 2, 0, 0, 0, False)
-        ready = 0 if name in self.unready else 1 if name in self.half_ready else 2
-        new = 1 if name in self.rolling else 2
+        size = self.pods.get(name, 2)
+        ready = 0 if name in self.unready else size - 1 if name in self.half_ready else size
+        new = size - 1 if name in self.rolling or name in self.growing else size
         # At first the Deployment counts as whole, with pods of before: none is unavailable yet.
-        lacking = max(2 - ready, 2 - new if self.rolling.get(name, 3) < 3 else 0)
+        at_first = self.rolling.get(name) == 3
+        lacking = max(size - ready, 0 if at_first else size - new)
         return DeploymentHealth(
-            f"iris-{name}", name, 2, ready, lacking, new, True, shadow=self.made[name]
+            f"iris-{name}", name, size, ready, lacking, new, True, shadow=self.made[name]
         )
 
     def frozen(self) -> bool:
@@ -106,8 +114,10 @@ class SmallCluster:
         if self.slow or not self.predictors:
             return
         self.rolling = {n: left - 1 for n, left in self.rolling.items() if left > 1}
+        self.growing = {n: left - 1 for n, left in self.growing.items() if left > 1}
         for name in self.predictors.keys() - self.made.keys():
             self.made[name] = name in self.shadows
+            self.pods[name] = self.sizes.get(name, 2)
         if not self.frozen():
             self.routes = {n: w for n, w in self.predictors.items() if n not in self.shadows}
             self.mirrors = dict(self.shadows)
@@ -116,6 +126,11 @@ class SmallCluster:
             if as_shadow is not (name in self.shadows):
                 self.made[name] = not as_shadow
                 self.rolling[name] = 3
+        for name in self.predictors:
+            size = self.sizes.get(name, 2)
+            if size > self.pods[name]:
+                self.growing[name] = 2
+            self.pods[name] = size
 
     def step(self) -> Decision:
         """One pass: decide, apply the plan, let Seldon follow, keep the status."""
@@ -133,8 +148,9 @@ class SmallCluster:
             self.template,
             name,
             (f"repo/m:{name}",),
-            {"name": name},
+            {"name": name, "componentSpecs": [self.component]},
             {},
+            self.replicas,
             preview=f"http://iris-{name}.prod.svc.cluster.local:8000",
         )
         spec = RolloutSpec.model_validate(
@@ -181,6 +197,8 @@ class SmallCluster:
                 raise AssertionError(f"{name} is neither live nor given")
             if wish.weight and name in self.shadows:
                 raise AssertionError(f"{name} is a shadow and would get users: the writer refuses")
+        self.sizes |= {n: p.replicas for n, p in planned.items() if p.replicas is not None}
+        self.sizes = {n: size for n, size in self.sizes.items() if n in planned}
         stay = [n for n in self.shadows if n not in planned and n not in plan.drop]
         self.predictors = {n: p.weight for n, p in planned.items()} | dict.fromkeys(stay, 0)
         self.shadows = {n: self.shadows[n] for n in stay} | {
