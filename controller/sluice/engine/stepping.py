@@ -229,7 +229,9 @@ def promoting(draft: Draft) -> None:
     if draft.inputs.world.blockers():
         say_frozen(draft)
         return
-    if arrived(draft, {candidate.predictor: 100}):
+    if not enough:
+        draft.look_again_in(WAITING_SECONDS)
+    elif arrived(draft, {candidate.predictor: 100}):
         bake = kept_warm(draft)
         draft.note(
             "Baking",

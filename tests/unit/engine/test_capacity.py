@@ -83,9 +83,12 @@ def test_there_are_never_fewer_than_the_least_nor_more_than_the_template_says() 
 
 def test_promote_full_waits_for_all_replicas() -> None:
     made = cluster().until(Phase.STEPPING)
+    made.slow = True
     made.command(Command.PROMOTE_FULL)
-    made.step()
+    made.run(5)
     assert (made.predictors["vbbbb"], made.sizes["vbbbb"]) == (5, 10)
+    assert made.status.message == "waiting for 10 replicas of the candidate before 100%"
+    made.slow = False
     made.run(5)
     assert made.routes == {"vaaaa": 0, "vbbbb": 100}
 

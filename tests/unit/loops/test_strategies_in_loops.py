@@ -104,7 +104,7 @@ def test_the_evidence_of_the_shadow_is_kept_while_the_pods_are_made_anew(restart
     made.prometheus.remove_pod(f"iris-{green}-0")  # the shadow's pod is gone, the new one unasked
     if restarts:
         made.start_controller()
-    made.tick(7)
+    made.tick(40)  # until Prometheus has forgotten it
     assert made.answered[green] == counted, "at 0% nobody asks it"
     check = made.status.checks[0]
     assert check.verdict is Verdict.PASS
