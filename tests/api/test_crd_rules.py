@@ -89,6 +89,10 @@ def container_name(text: str) -> Change:
     return change
 
 
+def strategy(**forms: Any) -> Change:
+    return lambda obj: obj["spec"].update(strategy=forms)
+
+
 def canary(**fields: Any) -> Change:
     return lambda obj: obj["spec"]["strategy"]["canary"].update(fields)
 
@@ -197,6 +201,35 @@ WRONG: dict[str, tuple[Change, str]] = {
         container_name("c" * 49),
         "container's name must have at most 48 characters.*shorten it",
     ),
+    "canary and blue-green at once": (
+        strategy(canary={}, blueGreen={}),
+        "needs exactly one of canary .* and blueGreen .*add one, remove one, or leave strategy out",
+    ),
+    "a strategy that says nothing": (strategy(), "needs exactly one of canary"),
+    "two checks of one name in blue-green": (
+        strategy(blueGreen={"checks": [{"name": "a", "metric": "error-rate", "compare": {}}] * 2}),
+        "every check needs a name of its own",
+    ),
+    "blue kept for a number": (
+        strategy(blueGreen={"keepBlueFor": "60"}),
+        "keepBlueFor.*expected a duration",
+    ),
+    "a shadow of nothing": (
+        canary(shadow={"percent": 0}),
+        "shadow.percent in body should be greater than or equal to 1",
+    ),
+    "a shadow of more than all": (
+        strategy(blueGreen={"shadow": {"percent": 101}}),
+        "shadow.percent in body should be less than or equal to 100",
+    ),
+    "a shadow's hold without a unit": (
+        canary(shadow={"hold": "5"}),
+        "shadow.hold.*expected a duration",
+    ),
+    "capacity of another kind": (
+        canary(candidateReplicas={"mode": "Half"}),
+        'mode: Unsupported value: "Half": supported values: "Full", "InStep"',
+    ),
     "a risk of one half": (
         canary(risk={"falseRollback": 0.5}),
         "falseRollback.*above 0 and below 0.5, such as 0.01 for 1%",
@@ -299,6 +332,21 @@ RIGHT: dict[str, Change] = {
     ),
     "a rollback window": lambda obj: obj["spec"].update(rollbackWindow={"revisions": 3}),
     "annotations of the pods": lambda obj: predictors(obj)[0].update(annotations={"team": "ml"}),
+    "a shadow with its defaults": canary(shadow={}),
+    "capacity in step": canary(candidateReplicas={"mode": "InStep", "min": 2}),
+    "blue-green with its defaults": strategy(blueGreen={}),
+    "blue-green with everything": strategy(
+        blueGreen={
+            "autoSwitch": False,
+            "keepBlueFor": "1h",
+            "bake": "10m",
+            "warmup": "30s",
+            "risk": {"falseRollback": 0.02},
+            "onUndecided": {"after": "1h", "action": "RollBack"},
+            "checks": [{"name": "errors", "metric": "error-rate", "compare": {}}],
+            "shadow": {"percent": 20, "hold": "10m"},
+        }
+    ),
     "an empty compare": lambda obj: checks(obj)[0].update(compare={}),
 }
 
@@ -403,3 +451,20 @@ def test_users_cannot_write_the_status_by_the_main_resource(
         MODEL_ROLLOUTS, {**rollout(), "status": {"phase": "Idle"}}, namespace
     )
     assert "status" not in created
+
+
+@pytest.mark.parametrize("phase", ["Shadowing", "Previewing"])
+def test_the_status_of_a_shadow_and_of_a_preview_is_kept(
+    served: Cluster, namespace: str, phase: str
+) -> None:
+    served.client.create(MODEL_ROLLOUTS, rollout(), namespace)
+    status = {
+        "phase": phase,
+        "preview": "http://iris-vbbbb.prod.svc.cluster.local:8000",
+        "shadow": {"percent": 50, "startedAt": "2026-01-01T00:00:00Z", "promote": True},
+        "checks": [{"name": "errors", "verdict": "NoData", "stableLeft": 12}],
+    }
+    stored = served.client.merge_patch(
+        MODEL_ROLLOUTS, "iris", namespace, {"status": status}, subresource="status"
+    )["status"]
+    assert {key: stored[key] for key in status} == status

@@ -22,6 +22,7 @@ from sluice.api.policy import CanaryPolicySpec
 from sluice.api.rollout import CLUSTER_POLICY_KIND, POLICY_KIND, RolloutSpec
 from sluice.api.schema import Rule, Schema, StructuralSchema
 from sluice.api.status import RolloutStatus
+from sluice.api.strategy import ONE_FORM
 
 HEADER = "# Generated from the models in controller/sluice/api: change those, then `make crds`.\n"
 ROLLOUT_KIND = "ModelRollout"
@@ -71,13 +72,15 @@ _CHECKS = [
 
 RULES: dict[str, list[Rule]] = {
     "CanaryPolicySpec.steps": _STEPS,
-    "CanaryOverrides.steps": _STEPS,
+    "Canary.steps": _STEPS,
     "CanaryPolicySpec.checks": _CHECKS,
-    "CanaryOverrides.checks": _CHECKS,
+    "Canary.checks": _CHECKS,
+    "BlueGreen.checks": _CHECKS,
     "Risk.falseRollback": _share("0.01 for 1%", below="0.5"),
     "Risk.falsePromotion": _share("0.05 for 5%", below="0.5"),
     "Compare.negligibleBelow": _share("0.001 for one request in a thousand"),
     "Limit.quantile": _share("0.99 for the slowest request in a hundred"),
+    "Strategy": [_rule("has(self.canary) != has(self.blueGreen)", ONE_FORM)],
     "Compare": [
         _rule(
             "(has(self.unacceptableRatio) ? self.unacceptableRatio : 2.0) > "

@@ -1,14 +1,14 @@
 """CanaryPolicy and ClusterCanaryPolicy: how a candidate is judged.
 
-`CanaryPolicySpec` is the content of both; a ModelRollout's `strategy.canary` may override any of
-its fields (`CanaryOverrides`).
+`CanaryPolicySpec` is the content of both; a ModelRollout's `strategy` may override its fields
+(`PolicyOverrides`).
 """
 
 from __future__ import annotations
 
 import itertools
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -173,16 +173,10 @@ _CHECKS = "Every one must say Pass before a promotion; one that says Harm rolls 
 _INSTEAD = "Instead of the policy's."
 
 
-class CanaryOverrides(Model):
+class PolicyOverrides(Model):
     """Fields of a policy that one rollout sets for itself; omitted ones come from the policy."""
 
-    steps: list[Step] | None = Field(
-        default=None, min_length=1, max_length=50, description=f"{_STEPS} {_INSTEAD}"
-    )
     bake: Duration | None = Field(default=None, description=f"{_BAKE} {_INSTEAD}")
-    bake_holdback: int | None = Field(
-        default=None, ge=0, le=50, description=f"{_HOLDBACK} {_INSTEAD}"
-    )
     warmup: Duration | None = Field(default=None, description=f"{_WARMUP} {_INSTEAD}")
     risk: Risk | None = None
     on_undecided: OnUndecided | None = None
@@ -191,9 +185,24 @@ class CanaryOverrides(Model):
     )
 
     @model_validator(mode="after")
-    def _consistent(self) -> CanaryOverrides:
-        check_steps(self.steps or [])
+    def _names_differ(self) -> Self:
         check_names(self.checks or [])
+        return self
+
+
+class CanaryOverrides(PolicyOverrides):
+    """The same, with the steps."""
+
+    steps: list[Step] | None = Field(
+        default=None, min_length=1, max_length=50, description=f"{_STEPS} {_INSTEAD}"
+    )
+    bake_holdback: int | None = Field(
+        default=None, ge=0, le=50, description=f"{_HOLDBACK} {_INSTEAD}"
+    )
+
+    @model_validator(mode="after")
+    def _weights_ascend(self) -> Self:
+        check_steps(self.steps or [])
         return self
 
 
@@ -221,14 +230,14 @@ class CanaryPolicySpec(Model):
             return 100
         return max(self.steps[-1].weight, 100 - self.bake_holdback)
 
-    def overridden(self, overrides: CanaryOverrides | None) -> CanaryPolicySpec:
+    def overridden(self, overrides: PolicyOverrides | None) -> CanaryPolicySpec:
         """This policy with the rollout's own fields in place of the policy's."""
         if overrides is None:
             return self
         changes: dict[str, Any] = {
             name: value
-            for name in CanaryOverrides.model_fields
-            if (value := getattr(overrides, name)) is not None
+            for name in CanaryPolicySpec.model_fields
+            if (value := getattr(overrides, name, None)) is not None
         }
         return self.model_copy(update=changes)
 

@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from sluice.api.base import Model
 from sluice.api.gates import Gates, RollbackWindow
-from sluice.api.policy import CanaryOverrides, CanaryPolicySpec
+from sluice.api.policy import CanaryPolicySpec
 from sluice.api.status import RolloutStatus
+from sluice.api.strategy import Canary, Strategy
 from sluice.errors import SpecError
 
 POLICY_KIND = "CanaryPolicy"
@@ -96,15 +97,6 @@ class PolicyRef(Model):
     name: str = Field(min_length=1, max_length=253, description="The policy's name.")
 
 
-class Strategy(Model):
-    """How the new version comes in. Exactly one form."""
-
-    canary: CanaryOverrides = Field(
-        default_factory=CanaryOverrides,
-        description="Step by step; what is set here replaces the policy's.",
-    )
-
-
 class RolloutSpec(Model):
     """What the user wants."""
 
@@ -119,7 +111,11 @@ class RolloutSpec(Model):
         description="The SeldonDeployment's name, for good; an existing one is adopted without a "
         "restart. Default: metadata.name.",
     )
-    strategy: Strategy = Field(default_factory=Strategy)
+    strategy: Strategy = Field(
+        default_factory=lambda: Strategy(canary=Canary()),
+        description="How a new version comes in: canary or blueGreen. Default: a canary as the "
+        "policy says.",
+    )
     policy_ref: PolicyRef | None = Field(
         default=None,
         description="The policy that judges a candidate. Default: a built-in one that says the "

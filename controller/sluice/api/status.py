@@ -16,6 +16,8 @@ class Phase(StrEnum):
 
     IDLE = "Idle"
     PREPARING = "Preparing"
+    SHADOWING = "Shadowing"
+    PREVIEWING = "Previewing"
     STEPPING = "Stepping"
     PROMOTING = "Promoting"
     BAKING = "Baking"
@@ -30,7 +32,12 @@ class Phase(StrEnum):
     @property
     def judged(self) -> bool:
         """Metrics are read for rollouts in these phases."""
-        return self in (Phase.STEPPING, Phase.PROMOTING, Phase.BAKING)
+        return self not in (
+            Phase.IDLE,
+            Phase.PREPARING,
+            Phase.ROLLING_BACK,
+            Phase.ROLLED_BACK,
+        )
 
 
 class Verdict(StrEnum):
@@ -96,6 +103,8 @@ class CheckStatus(StatusModel):
 
     `evidence` and `needed` are log10 of the e-value and of its threshold, for the direction named
     by `toward` (promotion or rollback). `candidate` and `stable` are the measured values.
+    `stable_left` is there before a blue-green switch while the stable is seen: how many of its
+    requests are missing until its past can be compared with.
     """
 
     name: str
@@ -111,6 +120,22 @@ class CheckStatus(StatusModel):
     candidate_samples: int = 0
     stable_samples: int = 0
     requests_left: int | None = None
+    stable_left: int | None = None
+
+
+class ShadowStatus(StatusModel):
+    """The candidate as a shadow: copies of requests, answers for nobody.
+
+    `verified_at` is when the gateway was first seen to copy, `ended_at` when the candidate was made
+    an ordinary predictor again. `promote`: by command it goes straight to all traffic after that.
+    """
+
+    percent: int
+    started_at: str
+    verified_at: str | None = None
+    hold_until: str | None = None
+    ended_at: str | None = None
+    promote: bool | None = None
 
 
 class FreezeStatus(StatusModel):
@@ -257,6 +282,9 @@ class RolloutStatus(StatusModel):
     started_at: str | None = None
     ready_at: str | None = None
     traffic: TrafficStatus = Field(default_factory=TrafficStatus)
+    shadow: ShadowStatus | None = None
+    preview: str | None = None
+    switch_wanted: bool | None = None
     checks: list[CheckStatus] = Field(default_factory=list)
     pause: PauseStatus | None = None
     freeze: FreezeStatus | None = None

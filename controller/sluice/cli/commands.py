@@ -49,7 +49,8 @@ def promote(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Go to the next step now; with --full to the whole traffic. In a bake: end the bake.
+    """Go to the next step now; with --full to the whole traffic. Blue-green: switch. In a bake:
+    end it.
 
     Hold and evidence are skipped; a closed gate is waited for, and harm still rolls back.
     """

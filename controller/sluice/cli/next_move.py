@@ -59,6 +59,8 @@ def _baking(status: RolloutStatus, policy: CanaryPolicySpec | None, now: float) 
 _SENTENCES = {
     Phase.IDLE: "nothing until the template changes",
     Phase.PREPARING: "the first step, when every part of the candidate is ready",
+    Phase.SHADOWING: "the candidate comes in at 0% when the hold is over and nothing leans to harm",
+    Phase.PREVIEWING: "one switch of all traffic; `sluice promote` switches now",
     Phase.PROMOTING: "the bake, when the gateway has 100% for the candidate",
     Phase.ROLLING_BACK: "the candidate is removed when its traffic has gone",
     Phase.ROLLED_BACK: "nothing until the template changes, or `sluice retry`",

@@ -127,6 +127,12 @@ def _head(obj: dict[str, Any], status: RolloutStatus, beside: Beside, now: float
         head.add_row("Rejected", _revision(status, "rejected"))
     if status.step:
         head.add_row("Step", Text(_step(status, beside.policy, now)))
+    if status.shadow and not status.shadow.ended_at:
+        since = status.shadow.verified_at
+        copied = f"copied {_since(since, now)}" if since else "not copied yet"
+        head.add_row("Shadow", Text(f"{status.shadow.percent}% of the requests, {copied}"))
+    if status.preview:
+        head.add_row("Preview", Text(status.preview))
     head.add_row("Policy", Text(status.policy or "-"))
     if status.freeze:
         text = f"{status.freeze.message}, {_since(status.freeze.since, now)}"

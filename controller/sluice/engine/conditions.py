@@ -108,7 +108,13 @@ def _metrics(inputs: Inputs, status: RolloutStatus) -> tuple[str, str, str]:
         return "Unknown", "NotNeeded", "no candidate is being judged"
     if inputs.metrics_problem:
         return "False", "Unreachable", inputs.metrics_problem
-    blind = [c.name for c in status.checks if c.verdict in (Verdict.NO_DATA, Verdict.ERROR)]
+    blind = [
+        c.name
+        for c in status.checks
+        if c.verdict in (Verdict.NO_DATA, Verdict.ERROR)
+        # Before a blue-green switch nobody asks the candidate; then the stable must be seen.
+        and not (status.phase is Phase.PREVIEWING and c.stable_left is not None)
+    ]
     if blind:
         return "False", "NoData", "no data for " + ", ".join(blind)
     if not status.checks:

@@ -1,9 +1,10 @@
 """`decide`: one pass over one rollout. Pure.
 
 The life: Idle -> Preparing -> Stepping -> Promoting -> Baking -> Idle, and from any of the middle
-ones RollingBack -> RolledBack. Each phase function looks at the world, may enter another phase,
-and leaves a plan; `decide` runs them until the phase no longer changes, so that harm is answered
-in the pass that sees it.
+ones RollingBack -> RolledBack. A shadow puts Shadowing and a second Preparing in between,
+blue-green has Previewing in place of Stepping. Each phase function looks at the world, may enter
+another phase, and leaves a plan; `decide` runs them until the phase no longer changes, so that harm
+is answered in the pass that sees it.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from sluice.api.times import from_wire, to_wire
 from sluice.engine import gates
 from sluice.engine.adopt import adopt, begin_life
 from sluice.engine.asking import tell_the_end
+from sluice.engine.blue_green import baked, baking, finish, previewing
 from sluice.engine.commands import Command, new_command
 from sluice.engine.conditions import conclude
 from sluice.engine.draft import Draft
 from sluice.engine.freeze import note_freeze
 from sluice.engine.inputs import Decision, Inputs
 from sluice.engine.rollback import begin_rollback, rolling_back
-from sluice.engine.stepping import baking, end_bake, preparing, promoting, stepping
+from sluice.engine.shadow import leave, shadowing, users_only
+from sluice.engine.stepping import end_bake, preparing, promoting, stepping
+from sluice.engine.strategy import blue_green
 from sluice.engine.trace import of_the_gates
 from sluice.engine.traffic import shares_of
 from sluice.engine.undo import keep_template, returns_to_a_recent_stable
@@ -33,6 +37,7 @@ _MOST_TRANSITIONS = 6
 
 def decide(inputs: Inputs) -> Decision:
     """The next state of one rollout, and what to do about it."""
+    inputs = users_only(inputs)
     draft = Draft(inputs)
     draft.set(
         observed_generation=inputs.rollout.generation,
@@ -58,6 +63,8 @@ def decide(inputs: Inputs) -> Decision:
         _PHASES[before](draft)
         if draft.status.phase is before:
             break
+    if not draft.status.phase.active:
+        draft.set(shadow=None, preview=None, switch_wanted=None)
     gates.tidy(draft)
     tell_the_end(draft)
     keep_template(draft)
@@ -133,6 +140,9 @@ def _begin_rollout(draft: Draft) -> bool:
         returning=returning or None,
         changed_by=draft.inputs.rollout.changed_by,
         change_cause=draft.inputs.rollout.change_cause,
+        shadow=None,
+        preview=None,
+        switch_wanted=None,
     )
     return True
 
@@ -147,6 +157,8 @@ def _follow_template(draft: Draft) -> None:
         return
     if status.stable is not None and desired == status.stable.revision:
         begin_rollback(draft, "TemplateReverted", "the template is the stable revision's again")
+    elif baked(draft):
+        finish(draft)
     else:
         begin_rollback(draft, "Superseded", f"the template is now revision {desired}")
 
@@ -196,10 +208,17 @@ def _promote(draft: Draft, *, full: bool) -> None:
     gates.release(draft)
     draft.set(pause=None)
     step = draft.status.step
+    wish = Command.PROMOTE_FULL if full else Command.PROMOTE
     if draft.status.phase is Phase.BAKING:
-        end_bake(draft)
+        if blue_green(draft) is not None:
+            finish(draft)
+        else:
+            end_bake(draft)
+    elif draft.status.phase is Phase.SHADOWING:
+        leave(draft, "promoted by command", promote=full or blue_green(draft) is not None)
+    elif draft.status.phase is Phase.PREVIEWING:
+        draft.set(switch_wanted=True)
     elif draft.status.phase is Phase.STEPPING and step is not None:
-        wish = Command.PROMOTE_FULL if full else Command.PROMOTE
         draft.set(step=step.model_copy(update={"forced": wish.value}))
 
 
@@ -231,6 +250,8 @@ def _verify_traffic(draft: Draft) -> None:
 _PHASES: dict[Phase, Callable[[Draft], None]] = {
     Phase.IDLE: idle,
     Phase.PREPARING: preparing,
+    Phase.SHADOWING: shadowing,
+    Phase.PREVIEWING: previewing,
     Phase.STEPPING: stepping,
     Phase.PROMOTING: promoting,
     Phase.BAKING: baking,

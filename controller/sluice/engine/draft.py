@@ -54,8 +54,13 @@ class Draft:
         started = from_wire(self.status.phase_started_at)
         return 0.0 if started is None else self.now - started
 
-    def split(self, candidate_weight: int) -> None:
-        """Plan stable and candidate side by side."""
+    def split(
+        self, candidate_weight: int, *, shadow: int | None = None, replicas: int | None = None
+    ) -> None:
+        """Plan stable and candidate side by side; `shadow` percent copied to it instead.
+
+        `replicas` are the candidate's; None: the template's.
+        """
         stable, candidate = self.stable(), self.candidate()
         desired = self.inputs.desired
         live = self.inputs.world.predictor(candidate.predictor)
@@ -67,9 +72,11 @@ class Draft:
                     candidate.predictor,
                     candidate_weight,
                     template=desired.predictor if live is None and is_desired else None,
-                    replicas=desired.replicas if is_desired else None,
+                    replicas=replicas or (desired.replicas if is_desired else None),
+                    shadow=shadow,
                 ),
-            )
+            ),
+            drop=self._own_shadows(besides=candidate.predictor),
         )
         self.set(
             traffic=self.status.traffic.model_copy(
@@ -79,8 +86,21 @@ class Draft:
 
     def only(self, name: str, *, replicas: int | None = None, force: bool = False) -> None:
         """Plan one predictor with all the traffic."""
-        self.plan = Plan((PlannedPredictor(name, 100, replicas=replicas),), force_routes=force)
+        self.plan = Plan(
+            (PlannedPredictor(name, 100, replicas=replicas),),
+            force_routes=force,
+            drop=self._own_shadows(besides=name),
+        )
         self.set(traffic=self.status.traffic.model_copy(update={"desired": {name: 100}}))
+
+    def _own_shadows(self, *, besides: str) -> tuple[str, ...]:
+        """Shadows of ours that are not wanted any more, those of a lost status included."""
+        candidate = self.status.candidate.predictor if self.status.candidate else None
+        return tuple(
+            p.name
+            for p in self.inputs.world.predictors
+            if p.shadow and p.name != besides and (p.ours or p.name == candidate)
+        )
 
     def stable(self) -> Revision:
         """The stable revision; there is one in every phase that asks."""

@@ -19,7 +19,8 @@ class Desired:
     """What the template asks for, rendered for Seldon.
 
     `predictor` is the dict to add (its name is `predictor_name`), `create` the whole
-    SeldonDeployment with this predictor alone at 100%.
+    SeldonDeployment with this predictor alone at 100%. `preview` is where the predictor's own
+    Service answers.
     """
 
     revision: str
@@ -28,6 +29,7 @@ class Desired:
     predictor: Mapping[str, Any]
     create: Mapping[str, Any]
     replicas: int | None = None
+    preview: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,9 @@ class Inputs:
     `checks` are the judged checks of the comparison now running; empty when nothing was measured
     yet. `metrics_problem` is a sentence when the last metrics read failed, else "".
     `counted` are the newest increment's requests by predictor, for where the
-    VirtualService cannot be read. `elsewhere` are the rollouts of `gates.promotedIn` by
-    namespace/name, `answers` those of webhooks by question.
+    VirtualService cannot be read; `mirrored` are those of them that were copies for a shadow.
+    `elsewhere` are the rollouts of `gates.promotedIn` by namespace/name, `answers` those of
+    webhooks by question.
     """
 
     rollout: Rollout
@@ -50,6 +53,7 @@ class Inputs:
     checks: tuple[CheckStatus, ...] = ()
     metrics_problem: str = ""
     counted: Mapping[str, float] = field(default_factory=dict)
+    mirrored: float = 0.0
     checkpoint: Checkpoint | None = None
     elsewhere: Mapping[str, Elsewhere] = field(default_factory=dict)
     answers: Mapping[str, Answer] = field(default_factory=dict)

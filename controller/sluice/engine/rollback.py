@@ -3,6 +3,7 @@
 Where everything is whole: weight 0, verify, drain, remove (the executor has no preStop: requests
 under way would be cut). Where Seldon is frozen it would ignore a weight: remove the candidate and
 give the stable 100 in one patch, and move the VirtualService's routes by hand right after it.
+A shadow answers nobody, so there is nothing to drain: it is removed at once.
 """
 
 from __future__ import annotations
@@ -37,12 +38,15 @@ def rolling_back(draft: Draft) -> None:
     world, stable, candidate = draft.inputs.world, draft.stable(), draft.candidate()
     present = world.predictor(candidate.predictor) is not None
     routed = (world.routes or {}).get(candidate.predictor, 0)
-    if not present and routed == 0:
+    copied = candidate.predictor in world.mirrors
+    if not present and routed == 0 and not copied:
         _end(draft)
         return
     draft.look_again_in(1.0)
-    if present and not world.blockers():
-        draft.split(0)
+    live = world.predictor(candidate.predictor)
+    if present and not world.blockers() and not (live and live.shadow):
+        # A scale-up would freeze Seldon just now: its replicas stay as they are.
+        draft.split(0, replicas=live.replicas if live else None)
         if unverifiable(draft) or arrived(draft, {stable.predictor: 100}):
             moved = from_wire(draft.status.traffic.verified_at) or _assumed_move(draft)
             left = moved + DRAIN_SECONDS - draft.now

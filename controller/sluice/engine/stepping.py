@@ -8,10 +8,12 @@ from sluice.api.policy import UndecidedAction
 from sluice.api.status import CheckStatus, Phase, StepStatus, Verdict
 from sluice.api.times import from_wire, to_wire
 from sluice.engine import gates
+from sluice.engine.capacity import grown, replicas_for
 from sluice.engine.commands import Command
 from sluice.engine.draft import Draft
 from sluice.engine.plan import Plan, PlannedPredictor
 from sluice.engine.rollback import DRAIN_SECONDS, begin_rollback, unverifiable
+from sluice.engine.strategy import bake_weight, begin, bring_in, brought_in, kept_warm
 from sluice.engine.traffic import arrived
 
 # A candidate without a ready pod gets this long: one reading is no verdict. Seconds.
@@ -31,8 +33,8 @@ def preparing(draft: Draft) -> None:
     ):
         _replace_unborn_stable(draft)
         return
-    draft.split(0)
-    if world.ready(candidate.predictor):
+    bring_in(draft)
+    if brought_in(draft):
         _ready(draft)
         return
     deadline = draft.inputs.rollout.spec.progress_deadline_seconds
@@ -64,7 +66,7 @@ def _ready(draft: Draft) -> None:
         draft.note("CandidateReady", f"revision {candidate.revision} is ready")
     world = draft.inputs.world
     if world.blockers():
-        _say_frozen(draft)
+        say_frozen(draft)
     elif draft.status.pause is None:
         _leave_preparing(draft)
     else:
@@ -73,9 +75,14 @@ def _ready(draft: Draft) -> None:
 
 def _leave_preparing(draft: Draft) -> None:
     if draft.status.returning:  # a rollback in all but name: no steps, and no gate
-        _begin_promotion(draft, "it was the stable lately")
+        begin_promotion(draft, "it was the stable lately")
+    elif begin(draft):
+        return
+    elif draft.status.shadow is not None and draft.status.shadow.promote:
+        if gates.may_pass(draft, Moment.BEFORE_PROMOTION):
+            begin_promotion(draft, "promoted by command")
     elif gates.may_pass(draft, Moment.BEFORE_STEP, 0):
-        _enter_step(draft, 0)
+        enter_step(draft, 0)
 
 
 def _replace_unborn_stable(draft: Draft) -> None:
@@ -99,18 +106,23 @@ def stepping(draft: Draft) -> None:
     step = draft.status.step
     policy = draft.inputs.policy
     if step is None or step.index >= len(policy.steps):
-        _enter_step(draft, min(step.index if step else 0, len(policy.steps) - 1))
+        enter_step(draft, min(step.index if step else 0, len(policy.steps) - 1))
         step = draft.status.step
     if step is None:
         raise AssertionError("a step was just entered")
     if step.weight != policy.steps[step.index].weight:
-        _enter_step(draft, step.index)
+        enter_step(draft, step.index)
         step = draft.status.step or step
-    draft.split(step.weight)
-    if _harmed(draft) or _gone(draft):
+    enough = grown(draft, step.weight)
+    if enough:
+        draft.split(step.weight, replicas=replicas_for(draft, step.weight))
+    if harmed(draft) or gone(draft):
         return
     if draft.inputs.world.blockers():
-        _say_frozen(draft)
+        say_frozen(draft)
+        return
+    if not enough:
+        draft.look_again_in(WAITING_SECONDS)
         return
     if step.forced is not None and draft.status.pause is None:
         _leave_step(draft, step, "by command", full=step.forced == Command.PROMOTE_FULL)
@@ -120,7 +132,8 @@ def stepping(draft: Draft) -> None:
     _progress(draft, draft.status.step or step)
 
 
-def _enter_step(draft: Draft, index: int) -> None:
+def enter_step(draft: Draft, index: int) -> None:
+    """Go to a step of the policy; its weight is planned by `stepping`."""
     steps = draft.inputs.policy.steps
     step = steps[index]
     message = f"step {index + 1} of {len(steps)}: {step.weight}% to the candidate"
@@ -167,7 +180,7 @@ def _progress(draft: Draft, step: StepStatus) -> None:
     where = f"step {step.index + 1} of {len(steps)}, {step.weight}%"
     hold_left = (from_wire(step.hold_until) or draft.now) - draft.now
     last = step.index == len(steps) - 1
-    open_checks = _open(draft, checks, last=last)
+    waiting = open_checks(draft, checks, last=last)
     if draft.status.pause is not None:
         draft.set(message=f"{where}: paused: {draft.status.pause.message}")
     elif hold_left > 0:
@@ -176,9 +189,9 @@ def _progress(draft: Draft, step: StepStatus) -> None:
         draft.set(message=f"{where}: hold until {ends}")
     elif steps[step.index].pause and not step.released:
         gates.wait_for_a_person(draft, where)
-    elif open_checks:
-        draft.set(message=f"{where}: " + "; ".join(open_checks))
-        _undecided_for_long(draft, _without_gated_time(draft, step))
+    elif waiting:
+        draft.set(message=f"{where}: " + "; ".join(waiting))
+        undecided_for_long(draft, _evidence_since(draft, step))
     else:
         _leave_step(draft, step, "every check says Pass: " + _numbers(checks))
 
@@ -187,24 +200,24 @@ def _leave_step(draft: Draft, step: StepStatus, why: str, *, full: bool = False)
     """To the next step, or to the whole traffic after the last one, as far as the gates allow."""
     if full or step.index >= len(draft.inputs.policy.steps) - 1:
         if gates.may_pass(draft, Moment.BEFORE_PROMOTION):
-            _begin_promotion(draft, why)
+            begin_promotion(draft, why)
     elif gates.may_pass(draft, Moment.BEFORE_STEP, step.index + 1):
-        _enter_step(draft, step.index + 1)
+        enter_step(draft, step.index + 1)
         draft.look_again_in(0.05)
     if draft.status.phase is Phase.STEPPING and draft.status.step == step and not step.gated:
         draft.set(step=step.model_copy(update={"gated": True}))
 
 
-def _without_gated_time(draft: Draft, step: StepStatus) -> StepStatus:
-    """A weekend spent at a closed gate was no lack of evidence: that clock begins now."""
-    if not step.gated:
-        return step
-    step = step.model_copy(update={"gated": None, "started_at": to_wire(draft.now)})
-    draft.set(step=step)
-    return step
+def _evidence_since(draft: Draft, step: StepStatus) -> float:
+    """Since when evidence has been waited for. A weekend at a closed gate was no lack of it."""
+    if step.gated:
+        step = step.model_copy(update={"gated": None, "started_at": to_wire(draft.now)})
+        draft.set(step=step)
+    return from_wire(step.started_at) or draft.now
 
 
-def _begin_promotion(draft: Draft, why: str) -> None:
+def begin_promotion(draft: Draft, why: str) -> None:
+    """Move the traffic; whether it may be moved was asked before."""
     draft.note("Promoting", why)
     draft.enter(
         Phase.PROMOTING,
@@ -213,7 +226,7 @@ def _begin_promotion(draft: Draft, why: str) -> None:
     )
 
 
-def _open(draft: Draft, checks: tuple[CheckStatus, ...], *, last: bool) -> list[str]:
+def open_checks(draft: Draft, checks: tuple[CheckStatus, ...], *, last: bool) -> list[str]:
     """Why the step may not be left, one phrase a check; empty when it may."""
     if draft.inputs.metrics_problem:
         return [f"holding, the metrics cannot be read: {draft.inputs.metrics_problem}"]
@@ -226,22 +239,24 @@ def _open(draft: Draft, checks: tuple[CheckStatus, ...], *, last: bool) -> list[
         if check.verdict is Verdict.PASS:
             continue
         blind = check.verdict in (Verdict.NO_DATA, Verdict.ERROR)
-        if last or blind or check.candidate_samples <= 0 or _leans_to_harm(check):
+        if last or blind or check.candidate_samples <= 0 or leans_to_harm(check):
             why = (check.message or check.reason).rstrip(".")
             phrases.append(f"{check.name} {check.verdict}: {why}")
     return phrases
 
 
-def _leans_to_harm(check: CheckStatus) -> bool:
+def leans_to_harm(check: CheckStatus) -> bool:
     """Half of the evidence for harm is there: more users are not put in front of it."""
     if check.harm_evidence is None or not check.harm_needed:
         return False
     return check.harm_evidence >= 0.5 * check.harm_needed
 
 
-def _undecided_for_long(draft: Draft, step: StepStatus) -> None:
-    rule = draft.inputs.policy.on_undecided
-    began = from_wire(step.started_at) or draft.now
+def undecided_for_long(draft: Draft, began: float) -> None:
+    """Do what the policy says when the evidence stays out too long since `began` (Unix seconds)."""
+    rule, last = draft.inputs.policy.on_undecided, draft.status.last_command
+    if last is not None and last.accepted and last.command == "resume":
+        began = max(began, from_wire(last.at) or began)  # a resume starts the clock anew
     left = began + rule.after - draft.now
     if left > 0:
         draft.look_again_in(left)
@@ -256,15 +271,19 @@ def _undecided_for_long(draft: Draft, step: StepStatus) -> None:
 def promoting(draft: Draft) -> None:
     """The traffic to the candidate, the stable still there with its holdback."""
     stable, candidate = draft.stable(), draft.candidate()
-    weight = draft.inputs.policy.bake_weight
-    draft.split(weight)
-    if _harmed(draft) or _gone(draft):
+    weight = bake_weight(draft)
+    enough = grown(draft, 100)
+    if enough:
+        draft.split(weight, replicas=replicas_for(draft, 100))
+    if harmed(draft) or gone(draft):
         return
     if draft.inputs.world.blockers():
-        _say_frozen(draft)
+        say_frozen(draft)
         return
-    if arrived(draft, baked_traffic(draft)):
-        bake = format_duration(draft.inputs.policy.bake)
+    if not enough:
+        draft.look_again_in(WAITING_SECONDS)
+    elif arrived(draft, baked_traffic(draft)):
+        bake = format_duration(kept_warm(draft))
         share = f"{weight}% of the traffic" if weight < 100 else "all traffic"
         draft.note(
             "Baking", f"{share} on revision {candidate.revision}; the old one stays warm for {bake}"
@@ -278,7 +297,7 @@ def promoting(draft: Draft) -> None:
 
 def baked_traffic(draft: Draft) -> dict[str, int]:
     """The shares while baking, percent by predictor."""
-    weight = draft.inputs.policy.bake_weight
+    weight = bake_weight(draft)
     return {draft.stable().predictor: 100 - weight, draft.candidate().predictor: weight}
 
 
@@ -287,8 +306,8 @@ def baking(draft: Draft) -> None:
     if _releasing(draft):
         _release(draft)
         return
-    draft.split(draft.inputs.policy.bake_weight)
-    if _harmed(draft) or _gone(draft):
+    draft.split(bake_weight(draft))
+    if harmed(draft) or gone(draft):
         return
     arrived(draft, baked_traffic(draft))
     left = max(draft.inputs.policy.bake, DRAIN_SECONDS) - draft.in_phase_for()
@@ -299,15 +318,15 @@ def baking(draft: Draft) -> None:
     elif problem := _no_sight(draft):
         draft.set(message=f"baked, but holding: {problem}")
     elif draft.inputs.world.blockers():
-        _say_frozen(draft)
+        say_frozen(draft)
     else:
         end_bake(draft)
 
 
 def end_bake(draft: Draft) -> None:
     """The old revision gives its holdback away, and goes when its last requests have ended."""
-    if draft.inputs.policy.bake_weight == 100:
-        _finish_bake(draft)
+    if bake_weight(draft) == 100:
+        finish_bake(draft, _why_promoted(draft))
         return
     draft.split(100)
     draft.set(
@@ -320,15 +339,15 @@ def end_bake(draft: Draft) -> None:
 def _releasing(draft: Draft) -> bool:
     """The bake was ended in an earlier pass, its holdback is being given away."""
     desired = draft.status.traffic.desired.get(draft.candidate().predictor)
-    return desired == 100 and draft.inputs.policy.bake_weight < 100
+    return desired == 100 and bake_weight(draft) < 100
 
 
 def _release(draft: Draft) -> None:
     draft.split(100)
-    if _harmed(draft) or _gone(draft):
+    if harmed(draft) or gone(draft):
         return
     if draft.inputs.world.blockers():
-        _say_frozen(draft)
+        say_frozen(draft)
         return
     if unverifiable(draft):
         # Seldon, whole, writes routes well within a drain's time.
@@ -343,24 +362,26 @@ def _release(draft: Draft) -> None:
     if left > 0:
         draft.look_again_in(left)
     else:
-        _finish_bake(draft)
+        finish_bake(draft, _why_promoted(draft))
 
 
-def _finish_bake(draft: Draft) -> None:
+def finish_bake(draft: Draft, reason: str) -> None:
     """The candidate becomes the stable, the old predictor goes."""
     stable, candidate = draft.stable(), draft.candidate()
     draft.only(candidate.predictor)
     message = f"revision {candidate.revision} took the place of {stable.revision}"
-    draft.remember("Promoted", _why_promoted(draft), _numbers(draft.inputs.checks) or message)
+    draft.remember("Promoted", reason, _numbers(draft.inputs.checks) or message)
     draft.note("Promoted", message)
     draft.enter(Phase.IDLE, message, stable=candidate, candidate=None, step=None, checkpoint=None)
 
 
 def _why_promoted(draft: Draft) -> str:
     step = draft.status.step
+    shadow = draft.status.shadow
     if draft.status.returning:
         return "ReturnedToStable"
-    return "PromotedByCommand" if step is not None and step.forced else "AllChecksPassed"
+    commanded = (step is not None and step.forced) or (shadow is not None and shadow.promote)
+    return "PromotedByCommand" if commanded else "AllChecksPassed"
 
 
 def _no_sight(draft: Draft) -> str:
@@ -376,7 +397,7 @@ def _blind(draft: Draft) -> bool:
     return any(c.verdict in (Verdict.NO_DATA, Verdict.ERROR) for c in draft.inputs.checks)
 
 
-def _harmed(draft: Draft) -> bool:
+def harmed(draft: Draft) -> bool:
     """Harm rolls back, paused or not."""
     harm = [c for c in draft.inputs.checks if c.verdict is Verdict.HARM]
     if not harm:
@@ -385,7 +406,7 @@ def _harmed(draft: Draft) -> bool:
     return True
 
 
-def _gone(draft: Draft) -> bool:
+def gone(draft: Draft) -> bool:
     """No metric shows requests that never reach a dead pod: Kubernetes must."""
     world, candidate = draft.inputs.world, draft.candidate()
     if world.predictor(candidate.predictor) is None:
@@ -411,7 +432,8 @@ def _gone(draft: Draft) -> bool:
     return True
 
 
-def _say_frozen(draft: Draft) -> None:
+def say_frozen(draft: Draft) -> None:
+    """Wait until Seldon writes the traffic split again."""
     freeze = draft.status.freeze
     draft.set(message=f"waiting: {freeze.message}" if freeze else "waiting for Seldon")
     draft.look_again_in(WAITING_SECONDS)

@@ -14,8 +14,9 @@ from typing import Any
 class LivePredictor:
     """One predictor as it stands in the SeldonDeployment.
 
-    `weight` is the traffic Seldon gives it (a single predictor without traffic has 100), `revision`
-    the hash of what makes its pods differ, `raw` the predictor as stored.
+    `weight` is the traffic Seldon gives it (a single predictor without traffic has 100; a shadow's
+    is the share that is copied), `revision` the hash of what makes its pods differ, `raw` the
+    predictor as stored.
     """
 
     name: str
@@ -26,6 +27,11 @@ class LivePredictor:
     shadow: bool = False
     replicas: int | None = None
 
+    @property
+    def ours(self) -> bool:
+        """Named as Sluice names: a shadow of another name is the user's."""
+        return self.name == f"v{self.revision}"
+
 
 @dataclass(frozen=True)
 class DeploymentHealth:
@@ -33,7 +39,8 @@ class DeploymentHealth:
 
     `whole` is Seldon's own condition for writing the VirtualService: its status is of this
     generation, at least one replica is ready and none is unavailable. `problem` is a sentence
-    ("CrashLoopBackOff: back-off 10s restarting failed container=classifier ...") or "".
+    ("CrashLoopBackOff: back-off 10s restarting failed container=classifier ...") or "". `shadow`:
+    its pods are made as a shadow's.
     """
 
     name: str
@@ -44,6 +51,7 @@ class DeploymentHealth:
     updated: int
     current: bool
     problem: str = ""
+    shadow: bool = False
 
     @property
     def whole(self) -> bool:
@@ -57,7 +65,8 @@ class World:
 
     `routes` are the shares of the VirtualService by predictor, as every HTTP rule has them; None
     when they cannot be read (then `routes_problem` says why) or when there is no VirtualService.
-    `routes_agree` is False while the HTTP and the gRPC rule differ.
+    `routes_agree` is False while the HTTP and the gRPC rule differ. `mirrors` says to which
+    predictor copies go, and of how many percent of the requests, in every rule alike.
     """
 
     exists: bool
@@ -70,6 +79,7 @@ class World:
     routes: Mapping[str, int] | None = None
     routes_agree: bool = True
     routes_problem: str = ""
+    mirrors: Mapping[str, int] = field(default_factory=dict)
     can_patch_routes: bool = True
     state: str = ""
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from sluice.evidence.fleet import Fleet, shape_of
 from sluice.evidence.formulas import BoolArray, FloatArray
+from sluice.evidence.past import missing_requests
 from sluice.evidence.spec import CheckPlan, Kind
 
 EDGES = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
@@ -125,22 +126,32 @@ class EvidenceBank:
             if not len(fleet):
                 del self._fleets[fleet.shape]
 
-    def update(self, increments: Mapping[str, Increment], *, baking: Collection[str] = ()) -> None:
+    def update(
+        self,
+        increments: Mapping[str, Increment],
+        *,
+        baking: Collection[str] = (),
+        stable_only: Collection[str] = (),
+    ) -> None:
         """Move the evidence on by one increment for every key given; all keys must be open.
 
-        `baking`: rollouts whose stable has no traffic any more. One vectorised pass per set of
-        rollouts with checks of one shape. Raises KeyError for a key that is not open.
+        `baking`: rollouts whose stable has no traffic any more. `stable_only`: rollouts whose
+        candidate has no users yet; the stable's counts become its past, the candidate's (somebody
+        trying it) are nobody's and are left out. One vectorised pass per set of rollouts with
+        checks of one shape. Raises KeyError for a key that is not open.
         """
         by_fleet: dict[Fleet, list[str]] = {}
         for key in increments:
             by_fleet.setdefault(self._where[key], []).append(key)
-        bakes = frozenset(baking)
+        bakes, alone = frozenset(baking), frozenset(stable_only)
         for fleet, keys in by_fleet.items():
             edges = len(fleet.shape.edges)
             table = _table([increments[key] for key in keys], edges)
             baking_now = np.array([key in bakes for key in keys])
             ages = np.array([increments[key].age for key in keys])
-            fleet.update(keys, table, baking_now, ages, self._skew)
+            only = np.array([key in alone for key in keys])
+            table[only, 0] = 0.0
+            fleet.update(keys, table, baking_now, ages, self._skew, stable_only=only)
 
     def remember(self, histories: Mapping[str, FloatArray]) -> None:
         """Learn how bunched each stable's failures are from what it did before the rollout.
@@ -166,6 +177,15 @@ class EvidenceBank:
         so does the verdict, and `results` need not be asked. All keys must have as many checks.
         """
         return np.array([self._where[key].marks(key) for key in keys], dtype=np.bool_)
+
+    def stable_left(self, key: str) -> tuple[int, ...]:
+        """For every check: requests of the stable that its past still lacks (`evidence.past`)."""
+        fleet = self._where[key]
+        both = zip(fleet.plans(key), fleet.shape.streams, strict=True)
+        return tuple(
+            missing_requests(plan, streams, fleet.totals(key, i)[1], fleet.dispersion(key, i))
+            for i, (plan, streams) in enumerate(both)
+        )
 
     def export(self, key: str) -> str:
         """The evidence of one rollout as base64, for `open` in another process."""

@@ -166,13 +166,23 @@ class Fleet:
         fields["last"][rows] = stable
 
     def update(
-        self, keys: list[str], table: FloatArray, baking: BoolArray, ages: FloatArray, skew: float
+        self,
+        keys: list[str],
+        table: FloatArray,
+        baking: BoolArray,
+        ages: FloatArray,
+        skew: float,
+        *,
+        stable_only: BoolArray | None = None,
     ) -> None:
         """Move `keys` on; `table` has shape (B, 2, 2 + edges), cleaned, `ages` (B,) in seconds."""
         rows = np.array([self._rows[key] for key in keys], dtype=np.intp)
+        alone = np.zeros(len(keys), np.bool_) if stable_only is None else stable_only
+        # A warm-up is the candidate's: what the stable does before it has users counts.
+        ages = np.where(alone, np.inf, ages)
         for start in range(0, len(rows), _CHUNK):
             part = slice(start, start + _CHUNK)
-            self._update_chunk(rows[part], table[part], baking[part], ages[part], skew)
+            self._update_chunk(rows[part], table[part], baking[part], ages[part], skew, alone[part])
 
     def _update_chunk(
         self,
@@ -181,6 +191,7 @@ class Fleet:
         baking: BoolArray,
         ages: FloatArray,
         skew: float,
+        stable_only: BoolArray,
     ) -> None:
         fields = self._fields
         for check in self._checks:
@@ -193,6 +204,8 @@ class Fleet:
         seen = rows[answered]
         fields["recent"][seen] = FADE * fields["recent"][seen] + table[answered, 1]
         paired, ready = self._pair(rows, table, baking)
+        # What the stable did before the candidate had users is its past, and waits for no pair.
+        fields["pending"][rows[stable_only]] = 0.0
         traffic = table[:, 0, 0] > 0
         # An update without a candidate request and without a pair brings nothing.
         live = traffic | ready

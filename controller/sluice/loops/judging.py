@@ -27,7 +27,9 @@ log = structlog.get_logger()
 class Comparison:
     """One running comparison. `name` tells it from an earlier one of the same rollout.
 
-    `ready`: when the candidate became ready, Unix seconds.
+    `ready`: when the candidate became ready, Unix seconds. `stable_only`: before a blue-green
+    switch. `counts_from` (Unix seconds): requests before it are the warm-up's, or those of people
+    who tried a candidate that had no users yet.
     """
 
     key: str
@@ -36,6 +38,8 @@ class Comparison:
     policy: CanaryPolicySpec
     baking: bool
     ready: float
+    stable_only: bool = False
+    counts_from: float = 0.0
     resume_from: Checkpoint | None = None
 
 
@@ -67,8 +71,10 @@ def comparison_of(
 ) -> Comparison | None:
     """The comparison that a rollout in this status needs, or None.
 
-    It begins with the first step, when the candidate's warm-up is over: where VirtualServices may
-    not be read, the requests counted here are what the step's traffic is verified by.
+    It begins with the first step (with a shadow, before it; in blue-green, when green is ready),
+    when the candidate's warm-up is over: where VirtualServices may not be read, the requests
+    counted here are what the step's traffic is verified by. After a shadow the candidate's pods
+    are new, and so is their warm-up; the evidence goes on.
     """
     if not status.phase.judged or status.stable is None or status.candidate is None:
         return None
@@ -78,15 +84,20 @@ def comparison_of(
     if ready is None or now < ready + policy.warmup:
         return None
     name = f"{uid}/{status.stable.predictor}/{status.candidate.predictor}/{status.started_at}"
-    checkpoint = status.checkpoint
+    checkpoint, counts_from = status.checkpoint, ready + policy.warmup
+    if status.phase is Phase.PROMOTING and status.preview is not None:
+        counts_from = max(counts_from, from_wire(status.phase_started_at) or 0.0)
     return Comparison(
         key=key,
         name=name,
         pair=Pair(key, namespace, deployment, status.stable.predictor, status.candidate.predictor),
         policy=policy,
         # With a holdback the comparison goes on as it was; without one only the past is left.
-        baking=status.phase in (Phase.PROMOTING, Phase.BAKING) and policy.bake_weight == 100,
+        baking=status.phase in (Phase.PROMOTING, Phase.BAKING)
+        and status.traffic.desired.get(status.candidate.predictor) == 100,
         ready=ready,
+        stable_only=status.phase is Phase.PREVIEWING,
+        counts_from=counts_from,
         resume_from=checkpoint if checkpoint and checkpoint.key == name else None,
     )
 
@@ -99,6 +110,7 @@ class Judging:
         self._bank = EvidenceBank()
         self._lock = threading.RLock()
         self._running: dict[str, Comparison] = {}
+        self._tried: set[str] = set()  # candidates somebody asked before they had users
         self._judgements: dict[str, Judgement] = {}
         self._problem = ""
         self._unread: set[str] = set()  # whose stable's history is still to be read
@@ -112,9 +124,19 @@ class Judging:
             ]:
                 self._close(key)
             for key, comparison in wanted.items():
-                if key not in self._running or self._running[key].policy != comparison.policy:
+                before = self._running.get(key)
+                if before is None or before.policy != comparison.policy:
                     self._open(comparison)
+                elif self._counts_anew(before, comparison):
+                    self._observer.restart(key, comparison.counts_from)
                 self._running[key] = comparison
+
+    def _counts_anew(self, before: Comparison, now: Comparison) -> bool:
+        """What came before must not count: a warm-up, or people who tried green."""
+        if before.stable_only and not now.stable_only:
+            return now.key in self._tried
+        # A shadow's pods were made anew, and no pulse has seen the phase in between.
+        return now.counts_from > before.counts_from and not before.baking
 
     def _open(self, comparison: Comparison) -> None:
         if comparison.key in self._running:
@@ -128,7 +150,8 @@ class Judging:
         if not restored:
             self._unread.add(comparison.key)
         if not fresh:
-            self._observer.track(comparison.pair, since=checkpoint.at if checkpoint else None)
+            since = max(checkpoint.at, comparison.counts_from) if checkpoint else None
+            self._observer.track(comparison.pair, since=since)
 
     def _close(self, key: str) -> None:
         self._bank.close(key)
@@ -136,6 +159,7 @@ class Judging:
         self._unread.discard(key)
         self._running.pop(key, None)
         self._judgements.pop(key, None)
+        self._tried.discard(key)
 
     def pulse(self, now: float) -> tuple[set[str], int]:
         """Read the metrics once and judge everything.
@@ -157,12 +181,17 @@ class Judging:
             changed = set(self._running) if self._problem else set()
             self._problem = ""
             baking = [key for key, c in self._running.items() if c.baking]
+            alone = [key for key, c in self._running.items() if c.stable_only]
+            self._tried.update(
+                k for k in alone if k in pulse.increments and pulse.increments[k].n_c
+            )
             self._bank.update(
                 {
                     key: replace(increment, age=_age(self._running[key], begins[key]))
                     for key, increment in pulse.increments.items()
                 },
                 baking=baking,
+                stable_only=alone,
             )
             for key, comparison in self._running.items():
                 if self._judge(key, comparison, pulse.at, pulse.freshness.get(key)):
@@ -191,21 +220,24 @@ class Judging:
         self, key: str, comparison: Comparison, at: float, freshness: Freshness | None
     ) -> bool:
         before = self._judgements.get(key)
+        alone = comparison.stable_only
         seen = (
             freshness is not None
-            and freshness.candidate_seen
+            and (freshness.candidate_seen or alone)
             and (freshness.stable_seen or comparison.baking)
         )
         problem = ""  # a failed read holds every rollout; a missing side is NoData
         checks = tuple(
             judge(evidence, fresh=seen, problem=problem) for evidence in self._bank.results(key)
         )
+        if alone and seen:
+            both = zip(checks, self._bank.stable_left(key), strict=True)
+            checks = tuple(c.model_copy(update={"stable_left": left}) for c, left in both)
         covered = freshness.covered_until if freshness is not None else None
         self._judgements[key] = Judgement(
             comparison.name, at, checks, self._observer.requests(key), "", covered
         )
-        verdicts = [(c.name, c.verdict) for c in checks]
-        return before is None or verdicts != [(c.name, c.verdict) for c in before.checks]
+        return before is None or _answers(checks) != _answers(before.checks)
 
     def harmed(self, key: str) -> bool:
         """Whether a check says Harm."""
@@ -241,3 +273,8 @@ class Judging:
 def _age(comparison: Comparison, begins: float | None) -> float:
     """Seconds from the candidate's readiness to the beginning of an increment."""
     return 0.0 if begins is None else begins - comparison.ready
+
+
+def _answers(checks: tuple[CheckStatus, ...]) -> list[tuple[str, Verdict, bool]]:
+    """What of the checks may let a rollout go on."""
+    return [(c.name, c.verdict, c.stable_left == 0) for c in checks]

@@ -34,6 +34,7 @@ from sluice.loops.judging import Judging, comparison_of
 from sluice.loops.keeping import Keeper
 from sluice.loops.own_metrics import OwnMetrics
 from sluice.loops.stores import Object, OwnWrites, Store, spread
+from sluice.seldon.containers import address_of
 from sluice.seldon.read import WorldReader
 from sluice.seldon.revision import (
     check_names,
@@ -99,7 +100,7 @@ class Policies:
         self._last.pop(key, None)
 
     def _find(self, rollout: Rollout) -> tuple[CanaryPolicySpec, str]:
-        overrides = rollout.spec.strategy.canary
+        overrides = rollout.spec.strategy.overrides
         ref = rollout.spec.policy_ref
         if ref is None:
             return BALANCED.overridden(overrides), BUILTIN_POLICY_NAME
@@ -368,6 +369,7 @@ def desired_of(rollout: Rollout) -> Desired:
         predictor=predictor,
         create=create,
         replicas=replicas,
+        preview=address_of(rollout.deployment_name, rollout.namespace, predictor),
     )
 
 

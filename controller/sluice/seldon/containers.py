@@ -18,6 +18,8 @@ FIRST_HTTP_PORT = 9000
 FIRST_GRPC_PORT = 9500
 SERVICE_NAME_ANNOTATION = "seldon.io/svc-name"
 SEPARATE_ENGINE_ANNOTATION = "seldon.io/engine-separate-pod"
+NO_ENGINE_ANNOTATION = "seldon.io/no-engine"
+ENGINE_HTTP_PORT = 8000
 CONTAINER_LABEL_PREFIX = "seldon-app-svc-"
 
 
@@ -111,6 +113,15 @@ def service_name(sdep: str, predictor: Frozen) -> str:
     """The predictor's Service; also its label `seldon-app`, route host and DestinationRule."""
     own = (predictor.get("annotations") or {}).get(SERVICE_NAME_ANNOTATION)
     return str(own) if own else limited(f"{sdep}-{predictor.get('name', '')}")
+
+
+def address_of(sdep: str, namespace: str, predictor: Frozen) -> str:
+    """Where a predictor's own Service answers REST inside the cluster, whatever its traffic."""
+    host = f"{service_name(sdep, predictor)}.{namespace}.svc.cluster.local"
+    no_engine = (predictor.get("annotations") or {}).get(NO_ENGINE_ANNOTATION)
+    # Without an engine the first model container answers on its own port.
+    port = FIRST_HTTP_PORT if str(no_engine).lower() == "true" else ENGINE_HTTP_PORT
+    return f"http://{host}:{port}"
 
 
 def deployment_names(sdep: str, predictor: Frozen) -> list[str]:

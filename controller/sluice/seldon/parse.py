@@ -11,6 +11,7 @@ from sluice.seldon.kinds import SELDON_DEPLOYMENTS, Frozen
 from sluice.seldon.revision import images_of, revision_of
 
 OWNER_GROUP = "sluice.dev/"
+SHADOW_LABEL = "seldon.io/shadow"
 _HARMLESS_WAITS = ("ContainerCreating", "PodInitializing", "")
 
 
@@ -64,6 +65,16 @@ def parse_health(deployment: Frozen, problem: str = "") -> DeploymentHealth:
         updated=int(status.get("updatedReplicas") or 0),
         current=int(status.get("observedGeneration") or 0) >= int(metadata.get("generation") or 0),
         problem=problem,
+        shadow=_is_shadow(deployment),
+    )
+
+
+def _is_shadow(deployment: Frozen) -> bool:
+    """Seldon's label, which reaches the Deployment only when it carries the flag out."""
+    template = (deployment.get("spec") or {}).get("template") or {}
+    return any(
+        (metadata.get("labels") or {}).get(SHADOW_LABEL) == "true"
+        for metadata in (deployment["metadata"], template.get("metadata") or {})
     )
 
 

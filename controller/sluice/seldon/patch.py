@@ -23,9 +23,11 @@ def json_patch(live: Frozen, plan: Plan) -> list[Json]:
 
     Removal and the new weights stand in ONE patch: the webhook refuses either alone. Weights come
     first, by the old indices, removals from the end, additions last: the candidate is appended.
-    Shadows, and every field but `traffic` and `replicas`, stay as they are (one exception: a
-    metrics port that Seldon would renumber is written down with the number it has, which changes
-    no pod). Raises SpecError `PredictorMissing` when a planned predictor is neither live nor given.
+    Shadows that are neither planned nor dropped, and every field but `traffic`, `replicas` and
+    `shadow`, stay as they are (one exception: a metrics port that Seldon would renumber is written
+    down with the number it has, which changes no pod). Raises SpecError `PredictorMissing` when a
+    planned predictor is neither live nor given, `PredictorIsShadow` when one that has traffic was
+    made a shadow: its pods would restart under the users.
     """
     if not plan.predictors:
         return []
@@ -33,15 +35,19 @@ def json_patch(live: Frozen, plan: Plan) -> list[Json]:
     planned = {p.name: p for p in plan.predictors}
     _check_planned(predictors, plan)
     removed = [
-        i for i, p in enumerate(predictors) if not p.get("shadow") and _name(p) not in planned
+        i
+        for i, p in enumerate(predictors)
+        if _name(p) not in planned and (not p.get("shadow") or _name(p) in plan.drop)
     ]
     names = {_name(p) for p in predictors}
     added = [p for p in plan.predictors if p.name not in names]
     ops: list[Json] = []
+    serving = sum(1 for p in plan.predictors if p.shadow is None)
+    alone = _is_alone(predictors) and not added and serving == 1
     for i, predictor in enumerate(predictors):
         wish = planned.get(_name(predictor))
-        if wish is not None and not predictor.get("shadow"):
-            ops += _changes(i, predictor, wish, alone=_is_alone(predictors) and not added)
+        if wish is not None:
+            ops += _changes(i, predictor, wish, alone=alone)
     if removed:
         ops += _pinned_ports(predictors, removed)
     ops += [{"op": "remove", "path": f"{_PREDICTORS}/{i}"} for i in reversed(removed)]
@@ -97,7 +103,7 @@ def _check_planned(predictors: Sequence[Frozen], plan: Plan) -> None:
                 f"{', '.join(live) or 'none'}: somebody took it out. Put it back, or change the "
                 "template so that a new one is rolled out",
             )
-        if (live.get(wish.name) or {}).get("shadow"):
+        if wish.weight and (live.get(wish.name) or {}).get("shadow"):
             raise SpecError(
                 "PredictorIsShadow",
                 f"the predictor {wish.name!r} must not be a shadow, but somebody made it one: set "
@@ -108,11 +114,15 @@ def _check_planned(predictors: Sequence[Frozen], plan: Plan) -> None:
 def _changes(index: int, predictor: Frozen, wish: PlannedPredictor, *, alone: bool) -> list[Json]:
     path = f"{_PREDICTORS}/{index}"
     ops: list[Json] = []
-    traffic = predictor.get("traffic")
+    if wish.shadow is not None and not predictor.get("shadow"):
+        ops.append({"op": "add", "path": f"{path}/shadow", "value": True})
+    elif wish.shadow is None and predictor.get("shadow"):
+        ops.append({"op": "remove", "path": f"{path}/shadow"})
+    traffic, wanted = predictor.get("traffic"), _traffic(wish)
     # Alone, a predictor has all the traffic whether it says 100, 0 or nothing: left as it stands.
     holds = wish.weight == 100 and not traffic if alone else False
-    if not holds and (traffic or 0) != wish.weight:
-        ops.append({"op": "add", "path": f"{path}/traffic", "value": wish.weight})
+    if not holds and (traffic or 0) != wanted:
+        ops.append({"op": "add", "path": f"{path}/traffic", "value": wanted})
     if wish.replicas is not None and predictor.get("replicas") != wish.replicas:
         ops.append({"op": "add", "path": f"{path}/replicas", "value": wish.replicas})
     return ops
@@ -121,10 +131,17 @@ def _changes(index: int, predictor: Frozen, wish: PlannedPredictor, *, alone: bo
 def _new(wish: PlannedPredictor) -> Json:
     predictor = copy.deepcopy(dict(wish.template or {}))
     predictor["name"] = wish.name
-    predictor["traffic"] = wish.weight
+    predictor["traffic"] = _traffic(wish)
+    if wish.shadow is not None:
+        predictor["shadow"] = True
     if wish.replicas is not None:
         predictor["replicas"] = wish.replicas
     return predictor
+
+
+def _traffic(wish: PlannedPredictor) -> int:
+    """A shadow's traffic is the share that is copied; Seldon takes 0 for everything."""
+    return wish.weight if wish.shadow is None else wish.shadow
 
 
 def _pinned_ports(predictors: Sequence[Frozen], removed: Sequence[int]) -> list[Json]:

@@ -24,7 +24,7 @@ from sluice.seldon.kinds import (
     Frozen,
     Json,
 )
-from sluice.seldon.routes import parse_routes
+from sluice.seldon.routes import parse_mirrors, parse_routes
 
 
 class Reading(Protocol):
@@ -75,7 +75,7 @@ class WorldReader:
             return World(exists=False, can_patch_routes=can_patch)
         metadata = sdep["metadata"]
         predictors = parse.parse_predictors(sdep)
-        routes, agree, problem = self._routes(namespace, name)
+        routes, agree, problem, mirrors = self._routes(namespace, name)
         return World(
             exists=True,
             uid=str(metadata.get("uid", "")),
@@ -87,19 +87,23 @@ class WorldReader:
             routes=routes,
             routes_agree=agree,
             routes_problem=problem,
+            mirrors=mirrors,
             can_patch_routes=can_patch,
             state=str((sdep.get("status") or {}).get("state", "")),
         )
 
-    def _routes(self, namespace: str, name: str) -> tuple[dict[str, int] | None, bool, str]:
+    def _routes(
+        self, namespace: str, name: str
+    ) -> tuple[dict[str, int] | None, bool, str, dict[str, int]]:
         try:
             virtual_service = self._sources.virtual_service(namespace, name)
         except ApiError as error:
-            return None, True, str(error)
+            return None, True, str(error), {}
         if virtual_service is None:
-            return None, True, ""
+            return None, True, "", {}
         routes, agree = parse_routes(virtual_service)
-        return routes, agree, "" if routes is not None else "it has no rule with routes"
+        problem = "" if routes is not None else "it has no rule with routes"
+        return routes, agree, problem, parse_mirrors(virtual_service)
 
     def _health(
         self, namespace: str, name: str, uid: str, predictors: tuple[LivePredictor, ...]

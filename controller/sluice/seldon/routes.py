@@ -25,6 +25,15 @@ def parse_routes(virtual_service: Frozen) -> tuple[dict[str, int] | None, bool]:
     return rules[0], agree
 
 
+def parse_mirrors(virtual_service: Frozen) -> dict[str, int]:
+    """To which predictor (subset) requests are copied, and how many percent of them.
+
+    {} unless every rule with routes says the same: then the copies of REST or of gRPC are missing.
+    """
+    rules = [_mirror(rule) for rule in _rules(virtual_service) if rule.get("route")]
+    return rules[0] if rules and all(rule == rules[0] for rule in rules) else {}
+
+
 def route_patch(virtual_service: Frozen, sdep: str, weights: Mapping[str, int]) -> list[Json]:
     """Operations that give every rule these shares; [] when it has them.
 
@@ -81,6 +90,14 @@ def _shares(rule: Frozen) -> dict[str, int]:
         subset = _subset(route)
         shares[subset] = shares.get(subset, 0) + int(weight)
     return shares
+
+
+def _mirror(rule: Frozen) -> dict[str, int]:
+    if not rule.get("mirror"):
+        return {}
+    # Without a percentage everything is copied.
+    percent = (rule.get("mirrorPercentage") or {}).get("value", 100)
+    return {_subset({"destination": rule["mirror"]}): round(percent)}
 
 
 def _subset(route: Frozen) -> str:

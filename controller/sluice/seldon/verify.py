@@ -68,6 +68,8 @@ def _what(deployment: DeploymentHealth) -> str:
 
 def _way_out(world: World, deployment: DeploymentHealth) -> str:
     predictor = world.predictor(deployment.predictor)
+    if predictor is not None and predictor.shadow and predictor.ours:
+        return "a rollback takes it out in one patch, which Seldon applies at once"
     if predictor is not None and predictor.shadow:
         return "it is a shadow of yours: repair it, or take it out of the SeldonDeployment"
     if deployment.desired == 0:

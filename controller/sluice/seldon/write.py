@@ -271,7 +271,8 @@ def _needs_force(plan: Plan, world: World) -> bool:
     planned = {p.name for p in plan.predictors}
     # An unready predictor that is taken out blocks nothing any more.
     blocked = any(
-        d.predictor in planned or _is_shadow(world, d.predictor) for d in world.blockers()
+        d.predictor in planned or (_is_shadow(world, d.predictor) and d.predictor not in plan.drop)
+        for d in world.blockers()
     )
     if world.routes is None:
         return blocked and bool(world.routes_problem)

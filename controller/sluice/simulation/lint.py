@@ -99,7 +99,7 @@ def _named_policy(
             found.append(_missing_policy(spec.policy_ref.kind, spec.policy_ref.name))
             return None
         base = parse_policy(dict(named.content))
-    return base.overridden(spec.strategy.canary)
+    return base.overridden(spec.strategy.overrides)
 
 
 def _has_template(document: Document) -> None:

@@ -13,6 +13,7 @@ from sluice.api.builtin import BALANCED
 from sluice.api.policy import CanaryOverrides, CanaryPolicySpec, Risk, Step
 from sluice.api.rollout import parse_policy, parse_rollout
 from sluice.api.status import RolloutStatus
+from sluice.api.strategy import Canary, Shadow
 from sluice.errors import SpecError
 
 DURATIONS = {"90s": 90, "2m": 120, "1h30m": 5400, "500ms": 0.5, "0s": 0, "1.5h": 5400, "1d": 86400}
@@ -49,7 +50,30 @@ def test_a_rollout_serves_under_its_own_name_unless_told_otherwise() -> None:
     assert parse_rollout(rollout()).key == "prod/iris"
 
 
+def test_without_a_strategy_it_is_a_canary_without_a_shadow() -> None:
+    strategy = parse_rollout(rollout()).spec.strategy
+    assert strategy.blue_green is None
+    assert (strategy.canary, strategy.shadow) == (Canary(), None)
+
+
+def test_blue_green_overrides_the_policy_too_and_the_steps_stay_unused() -> None:
+    asked = {"blueGreen": {"bake": "5s", "keepBlueFor": "1h", "shadow": {"percent": 20}}}
+    strategy = parse_rollout(rollout(strategy=asked)).spec.strategy
+    policy = BALANCED.overridden(strategy.overrides)
+    assert (policy.bake, policy.steps) == (5.0, BALANCED.steps)
+    assert strategy.shadow == Shadow(percent=20)
+    assert strategy.shadow.hold == 300.0
+
+
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "two strategies": (
+        {"strategy": {"canary": {}, "blueGreen": {}}},
+        r"spec\.strategy: strategy needs exactly one of canary",
+    ),
+    "a blue-green rollout with steps": (
+        {"strategy": {"blueGreen": {"steps": [{"weight": 5}]}}},
+        r"spec\.strategy\.blueGreen\.steps: .*not permitted",
+    ),
     "unknown field": ({"pausd": True}, r"spec\.pausd: .*not permitted"),
     "descending weights": (
         {"strategy": {"canary": {"steps": [{"weight": 9}, {"weight": 5}]}}},

@@ -93,7 +93,15 @@ STATES: dict[str, tuple[str, dict[str, Any]]] = {
     "waiting for a gate": ("m:3", {}),
     **{
         phase: ("m:3", {"phase": phase, "candidate": revision_status("m:3")})
-        for phase in ("Preparing", "Stepping", "Promoting", "Baking", "RollingBack")
+        for phase in (
+            "Preparing",
+            "Shadowing",
+            "Previewing",
+            "Stepping",
+            "Promoting",
+            "Baking",
+            "RollingBack",
+        )
     },
     "RolledBack": ("m:3", {"phase": "RolledBack", "rejected": revision_status("m:3")}),
 }

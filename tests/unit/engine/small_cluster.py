@@ -41,11 +41,23 @@ class SmallCluster:
     now: float = 1_700_000_000.0
     status: RolloutStatus = field(default_factory=RolloutStatus)
     predictors: dict[str, int] = field(default_factory=dict)
+    shadows: dict[str, int] = field(default_factory=dict)  # percent copied to a predictor
+    made: dict[str, bool] = field(default_factory=dict)  # Deployments; True: made as a shadow's
+    rolling: dict[str, int] = field(default_factory=dict)  # looks until the pods are all new
+    growing: dict[str, int] = field(default_factory=dict)  # looks until added pods are ready
+    replicas: int | None = None  # in the template
+    sizes: dict[str, int] = field(default_factory=dict)  # replicas asked for; 2 if nothing is said
+    pods: dict[str, int] = field(default_factory=dict)  # replicas Seldon has carried out
+    component: dict[str, Any] = field(default_factory=dict)  # the template's componentSpec
+    slow: bool = False  # Seldon's operator does not come by
     routes: dict[str, int] | None = None
+    mirrors: dict[str, int] = field(default_factory=dict)
     unready: set[str] = field(default_factory=set)
     half_ready: set[str] = field(default_factory=set)
     checks: tuple[CheckStatus, ...] = ()
     metrics_problem: str = ""
+    stable_left: int | None = 0
+    strategy: dict[str, Any] = field(default_factory=lambda: {"canary": {}})
     paused: bool = False
     deadline: int = 60
     annotations: dict[str, str] = field(default_factory=dict)
@@ -67,7 +79,15 @@ class SmallCluster:
         """What a reader would read."""
         health = {n: (self._health(n),) for n in self.predictors}
         live = tuple(
-            LivePredictor(n, w, n.removeprefix("v"), (f"repo/m:{n}",), {"name": n})
+            LivePredictor(
+                n,
+                self.shadows.get(n, w),
+                n.removeprefix("v"),
+                (f"repo/m:{n}",),
+                {"name": n},
+                shadow=n in self.shadows,
+                replicas=self.sizes.get(n),
+            )
             for n, w in self.predictors.items()
         )
         return World(
@@ -76,20 +96,48 @@ class SmallCluster:
             health=health,
             routes=dict(self.routes) if self.routes is not None and not self.blind else None,
             routes_problem="forbidden" if self.blind else "",
+            mirrors={} if self.blind else dict(self.mirrors),
         )
 
     def _health(self, name: str) -> DeploymentHealth:
-        ready = 0 if name in self.unready else 1 if name in self.half_ready else 2
-        return DeploymentHealth(f"iris-{name}", name, 2, ready, 2 - ready, 2, True)
+        if name not in self.made:
+            return DeploymentHealth(f"iris-{name}", name, 2, 0, 0, 0, False)
+        size = self.pods.get(name, 2)
+        ready = 0 if name in self.unready else size - 1 if name in self.half_ready else size
+        new = size - 1 if name in self.rolling or name in self.growing else size
+        # At first the Deployment counts as whole, with pods of before: none is unavailable yet.
+        at_first = self.rolling.get(name) == 3
+        lacking = max(size - ready, 0 if at_first else size - new)
+        return DeploymentHealth(
+            f"iris-{name}", name, size, ready, lacking, new, True, shadow=self.made[name]
+        )
 
     def frozen(self) -> bool:
         """Seldon does not write the VirtualService."""
-        return any(n in self.unready or n in self.half_ready for n in self.predictors)
+        return not all(self._health(n).whole for n in self.predictors)
 
     def settle(self) -> None:
-        """Seldon's operator comes by."""
-        if self.predictors and not self.frozen():
-            self.routes = dict(self.predictors)
+        """Seldon's operator comes by: routes first, by the Deployments as they were (recorded)."""
+        if self.slow or not self.predictors:
+            return
+        self.rolling = {n: left - 1 for n, left in self.rolling.items() if left > 1}
+        self.growing = {n: left - 1 for n, left in self.growing.items() if left > 1}
+        for name in self.predictors.keys() - self.made.keys():
+            self.made[name] = name in self.shadows
+            self.pods[name] = self.sizes.get(name, 2)
+        if not self.frozen():
+            self.routes = {n: w for n, w in self.predictors.items() if n not in self.shadows}
+            self.mirrors = dict(self.shadows)
+        self.made = {n: as_shadow for n, as_shadow in self.made.items() if n in self.predictors}
+        for name, as_shadow in self.made.items():
+            if as_shadow is not (name in self.shadows):
+                self.made[name] = not as_shadow
+                self.rolling[name] = 3
+        for name in self.predictors:
+            size = self.sizes.get(name, 2)
+            if size > self.pods[name]:
+                self.growing[name] = 2
+            self.pods[name] = size
 
     def step(self) -> Decision:
         """One pass: decide, apply the plan, let Seldon follow, keep the status."""
@@ -103,11 +151,20 @@ class SmallCluster:
     def inputs(self) -> Inputs:
         """The inputs of a pass now."""
         name = f"v{self.template}"
-        desired = Desired(self.template, name, (f"repo/m:{name}",), {"name": name}, {}, None)
+        desired = Desired(
+            self.template,
+            name,
+            (f"repo/m:{name}",),
+            {"name": name, "componentSpecs": [self.component]},
+            {},
+            self.replicas,
+            preview=f"http://iris-{name}.prod.svc.cluster.local:8000",
+        )
         spec = RolloutSpec.model_validate(
             {
                 "template": {"spec": {"predictors": [{"graph": {"name": "m"}}]}},
                 "paused": self.paused,
+                "strategy": self.strategy,
                 "progressDeadlineSeconds": self.deadline,
                 "gates": self.gates,
                 "rollbackWindow": {"revisions": self.rollback_revisions},
@@ -128,14 +185,16 @@ class SmallCluster:
             change_cause=self.change_cause,
         )
         judged = self.status.phase.judged
+        left = self.stable_left if self.status.phase is Phase.PREVIEWING else None
+        checks = tuple(c.model_copy(update={"stable_left": left}) for c in self.checks)
         return Inputs(
             rollout,
-            self.policy,
+            self.policy.overridden(spec.strategy.overrides),
             "test",
             self.world(),
             desired,
             self.now,
-            checks=self.checks if judged else (),
+            checks=checks if judged else (),
             metrics_problem=self.metrics_problem if judged else "",
             counted=self.counted if judged else {},
             elsewhere=self.elsewhere,
@@ -145,13 +204,24 @@ class SmallCluster:
     def apply(self, plan: Plan) -> None:
         """What the writer and then Seldon make of a plan."""
         self.plans.append(plan)
-        for planned in plan.predictors:
-            if planned.name not in self.predictors and planned.template is None:
-                raise AssertionError(f"{planned.name} is neither live nor given")
-        self.predictors = {p.name: p.weight for p in plan.predictors}
+        planned = {p.name: p for p in plan.predictors}
+        for name, wish in planned.items():
+            if name not in self.predictors and wish.template is None:
+                raise AssertionError(f"{name} is neither live nor given")
+            if wish.weight and name in self.shadows:
+                raise AssertionError(f"{name} is a shadow and would get users: the writer refuses")
+        self.sizes |= {n: p.replicas for n, p in planned.items() if p.replicas is not None}
+        self.sizes = {n: size for n, size in self.sizes.items() if n in planned}
+        stay = [n for n in self.shadows if n not in planned and n not in plan.drop]
+        self.predictors = {n: p.weight for n, p in planned.items()} | dict.fromkeys(stay, 0)
+        self.shadows = {n: self.shadows[n] for n in stay} | {
+            n: p.shadow for n, p in planned.items() if p.shadow is not None
+        }
+        if len(self.shadows) > 1:
+            raise AssertionError(f"Seldon takes one shadow, found {self.shadows}")
         self.settle()
-        if plan.force_routes and self.frozen() and self.can_force:
-            self.routes = dict(self.predictors)
+        if plan.force_routes and (self.frozen() or self.slow) and self.can_force:
+            self.routes = {n: w for n, w in self.predictors.items() if n not in self.shadows}
 
     def run(self, seconds: float, *, every: float = 1.0) -> None:
         """Let time pass with a pass every so often."""
@@ -191,6 +261,22 @@ class SmallCluster:
         """The metrics say this from now on."""
         self.checks = (verdict(kind, **more),)
 
+    def begun(self, template: str = "bbbb") -> SmallCluster:
+        """With a new template, one pass ago."""
+        self.started()
+        self.template = template
+        self.now += 1
+        self.step()
+        return self
+
+    def until(self, *phases: Phase, seconds: float = 200.0) -> SmallCluster:
+        """Pass by pass, a second each, until a phase is reached."""
+        end = self.now + seconds
+        while self.status.phase not in phases:
+            assert self.now < end, f"not within {seconds:g}s: {phases}; {self.status}"
+            self.run(1)
+        return self
+
     def started(self) -> SmallCluster:
         """With revision aaaa serving."""
         for _ in range(3):
@@ -222,6 +308,10 @@ class SmallCluster:
         self.run(3)
         assert self.status.phase is Phase.STEPPING, self.status
         return self
+
+    def started_afresh(self) -> RolloutStatus:
+        """The status of a rollout whose status somebody deleted."""
+        return RolloutStatus()
 
     def clone(self) -> SmallCluster:
         """As a controller that was restarted sees it."""

@@ -37,6 +37,16 @@ def preparing() -> SmallCluster:
     return cluster
 
 
+def shadowing() -> SmallCluster:
+    shadow = {"canary": {"shadow": {"percent": 50, "hold": "1h"}}}
+    return SmallCluster(strategy=shadow).begun().until(Phase.SHADOWING)
+
+
+def previewing() -> SmallCluster:
+    waits = {"blueGreen": {"autoSwitch": False}}
+    return SmallCluster(strategy=waits).begun().until(Phase.PREVIEWING)
+
+
 def stepping() -> SmallCluster:
     cluster = SmallCluster().rolling_out()
     cluster.say(Verdict.UNDECIDED)
@@ -77,6 +87,8 @@ STATES: dict[str, tuple[Callable[[], SmallCluster], Phase]] = {
     "Idle": (idle, Phase.IDLE),
     "waiting for a gate": (waiting, Phase.IDLE),
     "Preparing": (preparing, Phase.PREPARING),
+    "Shadowing": (shadowing, Phase.SHADOWING),
+    "Previewing": (previewing, Phase.PREVIEWING),
     "Stepping": (stepping, Phase.STEPPING),
     "Promoting": (promoting, Phase.PROMOTING),
     "Baking": (baking, Phase.BAKING),
@@ -105,6 +117,8 @@ def outcome(before: SmallCluster, after: SmallCluster) -> str:
         return "given up"
     if was.phase is Phase.ROLLED_BACK and now.phase is Phase.PREPARING:
         return "tried again"
+    if was.phase is Phase.SHADOWING and now.phase is Phase.PREPARING:
+        return "shadow ends"
     if now.phase is Phase.PROMOTING:
         return "all traffic"
     if now.step is not None and was.step is not None and now.step.index == was.step.index + 1:
@@ -135,7 +149,9 @@ def test_what_a_command_does_in_a_phase(name: str, state: str, expected: str) ->
     assert outcome(before, cluster) == expected
 
 
-@pytest.mark.parametrize("state", ["Preparing", "Stepping", "Promoting", "Baking"])
+@pytest.mark.parametrize(
+    "state", ["Preparing", "Shadowing", "Previewing", "Stepping", "Promoting", "Baking"]
+)
 def test_resume_without_a_pause_is_refused(state: str) -> None:
     cluster = STATES[state][0]()
     cluster.command(Command.RESUME)

@@ -1,4 +1,4 @@
-"""Whatever happens, in whatever order: no promotion without Pass, sums of 100, no leftovers.
+"""Whatever happens, in whatever order: no promotion without evidence, sums of 100, no leftovers.
 
 And: nothing starts, steps up or is promoted through a closed gate; no gate holds a rollback.
 """
@@ -9,9 +9,9 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from sluice.api.status import Phase, RolloutStatus, Verdict
+from sluice.api.status import CheckStatus, Phase, RolloutStatus, Verdict
 from sluice.engine.commands import Command
 from sluice.engine.facts import Elsewhere
 
@@ -34,45 +34,105 @@ HOOKS: dict[str, Any] = {
     ]
 }
 STAGE: dict[str, Any] = {"promotedIn": [{"namespace": "stage", "name": "iris"}]}
+SHADOW = {"percent": 50, "hold": "5s"}
+STRATEGIES: tuple[dict[str, Any], ...] = (
+    {"canary": {}},
+    {"canary": {"shadow": SHADOW}},
+    {"canary": {"candidateReplicas": {"mode": "InStep"}}},
+    {"blueGreen": {}},
+    {"blueGreen": {"shadow": SHADOW, "keepBlueFor": "1m"}},
+    {"blueGreen": {"autoSwitch": False}},
+)
 
 
 class AnyLife(RuleBasedStateMachine):
-    """Random events against the decision; `forced` is what a person promoted by command."""
+    """Random events against the decision."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.cluster = SmallCluster().started()
-        self.forced: set[str] = set()
+        self.cluster = SmallCluster(replicas=10).started()
+
+    @initialize(strategy=st.sampled_from(STRATEGIES))
+    def begin(self, strategy: dict[str, Any]) -> None:
+        self.cluster.strategy = strategy
 
     def _pass(self) -> None:
-        """Who decides to promote does it on Pass at the last step, or by a person's command."""
         cluster = self.cluster
-        before = cluster.status
+        before, before_routes = cluster.status, dict(cluster.routes or {})
         cluster.settle()
+        judged = cluster.inputs().checks
         cluster.step()
         after = cluster.status
-        if before.phase.judged and any(c.verdict is Verdict.HARM for c in cluster.checks):
+        if before.phase.judged and any(c.verdict is Verdict.HARM for c in judged):
             assert not after.phase.judged, f"harm was seen and the phase is {after.phase}"
-        entered = "Promoting" in cluster.decisions[-1].transitions
-        if entered and before.candidate is not None:
-            passed = bool(cluster.checks) and all(c.verdict is Verdict.PASS for c in cluster.checks)
-            by_command = after.last_command is not None and after.last_command.command.startswith(
-                "promote"
-            )
-            assert (passed and not cluster.metrics_problem) or by_command
+        if "Promoting" in cluster.decisions[-1].transitions and before.candidate is not None:
+            self._may_promote(before, judged)
+        if len(after.history) > len(before.history) and after.history[0].outcome == "Promoted":
+            self._says_the_truth(after, judged)
+        if before.candidate and after.phase in (Phase.SHADOWING, Phase.PREVIEWING):
+            assert before_routes.get(before.candidate.predictor, 0) == 0
+
+    def _may_promote(self, before: RolloutStatus, judged: tuple[CheckStatus, ...]) -> None:
+        """On Pass; blue-green without a shadow on a known past; or by a person's command."""
+        cluster = self.cluster
+        last = cluster.status.last_command
+        if last is not None and last.accepted and last.command.startswith("promote"):
+            return
+        if before.shadow is not None and before.shadow.promote:
+            return  # a promote in the shadow is carried out when the pods are ready again
+        assert not cluster.metrics_problem
+        assert judged
+        asked = cluster.strategy.get("blueGreen")
+        if before.phase is not Phase.PREVIEWING or (asked and "shadow" in asked and before.shadow):
+            assert all(c.verdict is Verdict.PASS for c in judged)
+        if before.phase is Phase.PREVIEWING:
+            assert asked is not None
+            assert asked.get("autoSwitch", True)
+            assert all(c.stable_left == 0 for c in judged)
+
+    def _says_the_truth(self, after: RolloutStatus, judged: tuple[CheckStatus, ...]) -> None:
+        reason = after.history[0].reason
+        if reason == "BakedWithoutHarm":
+            assert judged
+            assert not self.cluster.metrics_problem
+            assert all(c.verdict in (Verdict.PASS, Verdict.UNDECIDED) for c in judged)
+            assert all(c.candidate_samples > 0 for c in judged)
+        elif reason == "PromotedByCommand":
+            assert after.last_command is not None
+            assert after.last_command.command.startswith("promote")
+        elif "blueGreen" in self.cluster.strategy:
+            assert reason == "AllChecksPassed"
+            assert judged
+            assert all(c.verdict is Verdict.PASS for c in judged)
 
     @rule(seconds=st.sampled_from([0.1, 1, 5, 11, 31, 61]))
     def time_passes(self, seconds: float) -> None:
         self.cluster.now += seconds
         self._pass()
 
-    @rule(kind=st.sampled_from([*Verdict, None]))
-    def metrics_say(self, kind: Verdict | None) -> None:
+    @rule(kind=st.sampled_from([*Verdict, None]), left=st.sampled_from([0, 0, 7, None]))
+    def metrics_say(self, kind: Verdict | None, left: int | None) -> None:
+        self.cluster.stable_left = left
         if kind is None:
             self.cluster.checks = ()
         else:
-            self.cluster.say(kind)
+            self.cluster.say(kind, samples=0 if kind is Verdict.NO_DATA else 100)
         self._pass()
+
+    @rule(
+        seconds=st.sampled_from([10, 40, 90]),
+        kind=st.sampled_from([Verdict.PASS, Verdict.UNDECIDED]),
+    )
+    def all_is_well(self, seconds: float, kind: Verdict) -> None:
+        """Without this, random events hardly ever get to the end of a rollout."""
+        self.cluster.stable_left, self.cluster.metrics_problem = 0, ""
+        self.cluster.slow = self.cluster.paused = False
+        self.cluster.unready.clear()
+        self.cluster.half_ready.clear()
+        self.cluster.say(kind)
+        for _ in range(10):
+            self.cluster.now += seconds / 10
+            self._pass()
 
     @rule(down=st.booleans())
     def metrics_go(self, down: bool) -> None:
@@ -82,6 +142,11 @@ class AnyLife(RuleBasedStateMachine):
     @rule(revision=st.sampled_from(REVISIONS))
     def template_changes(self, revision: str) -> None:
         self.cluster.template = revision
+        self._pass()
+
+    @rule(strategy=st.sampled_from(STRATEGIES))
+    def strategy_changes(self, strategy: dict[str, Any]) -> None:
+        self.cluster.strategy = strategy
         self._pass()
 
     @rule(command=st.sampled_from(list(Command)))
@@ -98,6 +163,11 @@ class AnyLife(RuleBasedStateMachine):
             self.cluster.unready.add(name)
         elif how == "half":
             self.cluster.half_ready.add(name)
+        self._pass()
+
+    @rule(slow=st.booleans())
+    def operator_is_slow(self, slow: bool) -> None:
+        self.cluster.slow = slow
         self._pass()
 
     @rule(paused=st.booleans())
@@ -117,6 +187,16 @@ class AnyLife(RuleBasedStateMachine):
             assert status.candidate is None
             assert status.stable is not None
             assert set(self.cluster.predictors) == {status.stable.predictor}
+            assert self.cluster.mirrors == {}
+
+    @invariant()
+    def no_user_is_sent_to_a_shadow_or_to_pods_that_change_their_form(self) -> None:
+        cluster = self.cluster
+        for name, share in (cluster.routes or {}).items():
+            if share:
+                assert name not in cluster.shadows
+                assert name not in cluster.rolling
+                assert not cluster.made.get(name, False)
 
     @invariant()
     def at_most_one_candidate(self) -> None:
@@ -124,7 +204,7 @@ class AnyLife(RuleBasedStateMachine):
 
 
 AnyLife.TestCase.settings = settings(
-    max_examples=120,
+    max_examples=200,
     stateful_step_count=60,
     deadline=None,
     derandomize=True,

@@ -33,6 +33,7 @@ from sluice.metrics.observe import Observer
 from sluice.sandbox.operator.desired import desired
 from sluice.sandbox.operator.settings import Settings
 from sluice.seldon.read import WorldReader, from_client
+from sluice.seldon.routes import parse_mirrors
 from sluice.seldon.write import SeldonWriter
 from sluice.testing.clock import ManualClock
 from sluice.testing.kube import FakeKube
@@ -207,14 +208,24 @@ class SmallLoop:
 
     def traffic(self) -> None:
         """Requests of ten seconds, split as the VirtualService says, then a scrape."""
-        for name, weight in self.weights().items():
-            n = self.requests * weight // 100
-            bad = n // 5 if name in self.failing else 0
-            self.answered[name] += n
-            self.prometheus.answered("prod", "iris", name, n - bad)
-            if bad:
-                self.prometheus.answered("prod", "iris", name, bad, code="500")
+        for name, weight in (self.weights() | self.mirrors()).items():
+            self.ask(name, self.requests * weight // 100)
         self.prometheus.scrape(self.clock.now())
+
+    def ask(self, name: str, n: int) -> None:
+        """So many requests to one predictor; one in five fails where it is `failing`."""
+        if not n:
+            return  # the executor has no series before its first request
+        bad = n // 5 if name in self.failing else 0
+        self.answered[name] += n
+        self.prometheus.answered("prod", "iris", name, n - bad)
+        if bad:
+            self.prometheus.answered("prod", "iris", name, bad, code="500")
+
+    def mirrors(self) -> dict[str, int]:
+        """Who gets copies at the gateway, and of how many percent."""
+        found = self.client.list(VIRTUAL_SERVICES).items
+        return parse_mirrors(found[0]) if found else {}
 
     def weights(self) -> dict[str, int]:
         """Shares at the gateway."""
@@ -251,12 +262,12 @@ class SmallLoop:
         assert found is not None
         return found.predictor
 
-    def rolling_out(self) -> SmallLoop:
+    def rolling_out(self, **spec: Any) -> SmallLoop:
         """With a second version at its first step, and metrics of both."""
-        self.apply("repo/iris:1")
+        self.apply("repo/iris:1", **spec)
         self.settle()
         self.tick(2)
-        self.apply("repo/iris:2")
+        self.apply("repo/iris:2", **spec)
         self.settle()
         self.tick()
         return self

@@ -169,3 +169,79 @@ def test_trap_4_a_predictor_that_drains_stays_at_zero_until_a_plan_leaves_it_out
     assert json_patch(drained, plan(P("main", 100), P("v2", 0))) == []
     gone = patched(drained, json_patch(drained, plan(P("main", 100))))
     assert names_and_weights(gone) == [("main", 100)]
+
+
+def shadowed(**fields: object) -> dict:
+    return sdep(predictor("main", traffic=100), predictor("v2", shadow=True, traffic=50, **fields))
+
+
+def test_trap_8_a_shadow_is_added_with_its_percent_and_the_stable_in_words() -> None:
+    live = sdep(predictor("main"))
+    wish = plan(P("main", 100), P("v2", 0, template=predictor("v2"), shadow=50))
+    after = patched(live, json_patch(live, wish))
+    assert names_and_weights(after) == [("main", 100), ("v2", 50)]
+    assert [p.get("shadow") for p in after["spec"]["predictors"]] == [None, True]
+    assert json_patch(after, wish) == []
+
+
+def test_a_shadow_becomes_an_ordinary_predictor_at_zero_in_one_patch() -> None:
+    live = shadowed()
+    wish = plan(P("main", 100), P("v2", 0))
+    after = patched(live, json_patch(live, wish))
+    assert names_and_weights(after) == [("main", 100), ("v2", 0)]
+    assert "shadow" not in after["spec"]["predictors"][1]
+    assert json_patch(after, wish) == []
+
+
+def test_an_ordinary_predictor_at_zero_becomes_a_shadow() -> None:
+    live = split(100)
+    after = patched(live, json_patch(live, plan(P("main", 100), P("v2", 0, shadow=100))))
+    assert after["spec"]["predictors"][1]["shadow"] is True
+    assert names_and_weights(after) == [("main", 100), ("v2", 100)]
+
+
+def test_another_percent_changes_nothing_else() -> None:
+    live = shadowed(replicas=3)
+    after = patched(live, json_patch(live, plan(P("main", 100), P("v2", 0, shadow=80))))
+    wanted = copy.deepcopy(live)
+    wanted["spec"]["predictors"][1]["traffic"] = 80
+    assert after == wanted
+
+
+def test_a_shadow_never_gets_users_in_one_patch() -> None:
+    with pytest.raises(SpecError, match="'v2' must not be a shadow"):
+        json_patch(shadowed(), plan(P("main", 95), P("v2", 5)))
+
+
+def test_only_the_shadow_that_is_named_is_taken_out() -> None:
+    live = shadowed()
+    assert json_patch(live, plan(P("main", 100))) == []
+    gone = Plan((P("main", 100),), drop=("v2",))
+    assert names_and_weights(patched(live, json_patch(live, gone))) == [("main", 100)]
+
+
+def test_a_shadow_is_superseded_by_another_in_one_patch() -> None:
+    live = shadowed()
+    new = P("v3", 0, template=predictor("v3"), shadow=20)
+    after = patched(live, json_patch(live, Plan((P("main", 100), new), drop=("v2",))))
+    assert names_and_weights(after) == [("main", 100), ("v3", 20)]
+
+
+@pytest.mark.parametrize(
+    "predictors",
+    [
+        (P("main", 90), P("v2", 10, shadow=50)),
+        (P("main", 100), P("v2", 0, shadow=50), P("v3", 0, shadow=50)),
+    ],
+)
+def test_a_plan_has_one_shadow_at_most_and_no_traffic_for_it(
+    predictors: tuple[PlannedPredictor, ...],
+) -> None:
+    with pytest.raises(ValueError, match="at most one shadow"):
+        Plan(predictors)
+
+
+def test_a_stable_that_was_alone_beside_a_shadow_gets_its_share_in_words_when_it_is_not() -> None:
+    live = sdep(predictor("main"), predictor("v2", shadow=True, traffic=50))
+    after = patched(live, json_patch(live, plan(P("main", 100), P("v2", 0))))
+    assert names_and_weights(after) == [("main", 100), ("v2", 0)]

@@ -151,3 +151,23 @@ def test_over_long_names_are_followed_as_seldon_hashes_them() -> None:
     one["componentSpecs"][0]["metadata"] = {"name": "c" * 60}
     world = read(sdep(one))
     assert world.blockers()[0].name.startswith("seldon-")
+
+
+def test_a_shadow_is_told_by_what_seldon_made_and_by_who_gets_copies() -> None:
+    live = sdep(predictor("main", traffic=100), predictor("v2", traffic=50, shadow=True))
+    routes = virtual_service(main=100)
+    for rule in routes["spec"]["http"]:
+        rule["mirror"] = {"subset": "v2"}
+        rule["mirrorPercentage"] = {"value": 50}
+    copied = deployment("v2")
+    copied["metadata"]["labels"]["seldon.io/shadow"] = "true"
+    world = read(live, deployment("main"), copied, vs=routes)
+    assert [p.shadow for p in world.predictors] == [False, True]
+    assert [world.health[n][0].shadow for n in ("main", "v2")] == [False, True]
+    assert (world.routes, world.mirrors) == ({"main": 100}, {"v2": 50})
+
+
+def test_a_shadow_with_our_name_is_ours() -> None:
+    ours = f"v{revision_of(predictor())}"
+    world = read(sdep(predictor("main"), predictor(ours, shadow=True)))
+    assert [p.ours for p in world.predictors] == [False, True]

@@ -4,7 +4,7 @@ import pytest
 from seldon_objects import patched, virtual_service
 
 from sluice.errors import PatchTestFailedError
-from sluice.seldon.routes import parse_routes, route_patch
+from sluice.seldon.routes import parse_mirrors, parse_routes, route_patch
 
 
 def test_a_missing_weight_is_zero_beside_others() -> None:
@@ -65,3 +65,30 @@ def test_a_mirror_is_left_alone() -> None:
 def test_a_share_without_a_route_is_refused() -> None:
     with pytest.raises(ValueError, match="no route to v3, only to main, v2"):
         route_patch(virtual_service(main=80, v2=20), "iris", {"v3": 100})
+
+
+def mirrored(*percents: int | None, subset: str = "v2") -> dict:
+    """Rules that copy so many percent each; None: Seldon left the percentage out."""
+    one = virtual_service(main=100)
+    for rule, percent in zip(one["spec"]["http"], percents, strict=True):
+        rule["mirror"] = {"host": f"iris-{subset}", "subset": subset}
+        if percent is not None:
+            rule["mirrorPercentage"] = {"value": percent}
+    return one
+
+
+def test_who_gets_copies_and_of_how_much() -> None:
+    assert parse_mirrors(mirrored(20, 20)) == {"v2": 20}
+    assert parse_routes(mirrored(20, 20)) == ({"main": 100}, True), "copies are no share"
+
+
+def test_trap_8_a_mirror_without_a_percentage_copies_everything() -> None:
+    assert parse_mirrors(mirrored(None, None)) == {"v2": 100}
+
+
+def test_copies_in_one_of_the_rules_only_are_not_what_was_asked() -> None:
+    half = mirrored(20, 20)
+    del half["spec"]["http"][1]["mirror"]
+    assert parse_mirrors(half) == {}
+    assert parse_mirrors(mirrored(20, 30)) == {}
+    assert parse_mirrors(virtual_service(main=100)) == {}

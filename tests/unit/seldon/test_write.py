@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 from seldon_objects import FakeClient, health, predictor, sdep, virtual_service, world
 
@@ -251,3 +253,19 @@ def test_a_dry_run_keeps_nothing() -> None:
     assert apply(client, BACK, seen(), dry_run=True).wrote_spec
     assert client.objects["seldondeployments", "iris"] == live()
     assert client.objects["virtualservices", "iris"] == virtual_service(main=80, v2=20)
+
+
+def test_a_shadow_that_is_dropped_blocks_nothing_and_one_that_stays_does() -> None:
+    frozen = sdep(
+        predictor("main", traffic=80),
+        predictor("x", traffic=20),
+        predictor("v2", shadow=True, traffic=100),
+    )
+    there = (health("main"), health("x"), health("v2", 0, 1))
+    look = world(frozen, *there, routes={"main": 80, "x": 20})
+    for drop, forced in (((), True), (("v2",), False)):
+        client = FakeClient(
+            seldondeployments=copy.deepcopy(frozen), virtualservices=virtual_service(main=80, x=20)
+        )
+        plan = Plan((PlannedPredictor("main", 100),), force_routes=True, drop=drop)
+        assert apply(client, plan, look).wrote_routes is forced
