@@ -47,6 +47,7 @@ class SmallCluster:
     checks: tuple[CheckStatus, ...] = ()
     metrics_problem: str = ""
     paused: bool = False
+    source: dict[str, str] = field(default_factory=dict)
     deadline: int = 60
     annotations: dict[str, str] = field(default_factory=dict)
     policy: CanaryPolicySpec = POLICY
@@ -108,6 +109,7 @@ class SmallCluster:
             {
                 "template": {"spec": {"predictors": [{"graph": {"name": "m"}}]}},
                 "paused": self.paused,
+                "source": self.source,
                 "progressDeadlineSeconds": self.deadline,
                 "gates": self.gates,
                 "rollbackWindow": {"revisions": self.rollback_revisions},
