@@ -108,8 +108,8 @@ without the stable's hour before, or without waiting an increment for scrapes th
 0; it looks free here only because the scrapes of this traffic never are), and GrowthBook with a
 warm-up. Where harm is gross the warm-up and that wait decide who is first; a mild general slow-down
 GrowthBook sees sooner in either case (its test looks at the mean latency, Sluice at the shares
-beyond the bucket edges, with `acceptableRatio: 1.1` and `negligibleBelow`). Its false rollbacks of a
-short cold start go away with a warm-up; those of a shared outage under changing weights (track 2)
+beyond the bucket edges, with `acceptableRatio: 1.1` and `negligibleBelow`). Its false rollbacks of
+a short cold start go away with a warm-up; those of a shared outage under changing weights (track 2)
 cannot, as it compares pooled means.
 """
 REMARK = (

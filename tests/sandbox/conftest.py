@@ -24,7 +24,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     sandbox.up()
     identity = sandbox.supervisor.identity
     try:
-        yield sandbox
+        with sandbox.keeping_controllers():
+            yield sandbox
     finally:
         assert sandbox.down() == 0
         assert tagged(identity) == set()

@@ -61,13 +61,15 @@ class StatusModel(Model):
 class Revision(StatusModel):
     """A model version: what makes its pods differ from another's.
 
-    `digests` are the images' as its pods reported them when it was promoted or rolled back.
+    `digests` are the images' as its pods reported them when it was promoted or rolled back,
+    `source` is where the spec said it comes from when its rollout began.
     """
 
     revision: str
     predictor: str
     images: list[str] = Field(default_factory=list)
     digests: dict[str, str] = Field(default_factory=dict)
+    source: dict[str, str] = Field(default_factory=dict)
 
 
 class StepStatus(StatusModel):

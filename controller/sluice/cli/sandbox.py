@@ -145,7 +145,7 @@ def _play_all(layout: Any, scenarios: Any, rate: float, stop: threading.Event) -
     options = Options(scrape_seconds=1.0, controller_args=play.CONTROLLER_ARGS)
     shots = Shots(layout.root / "requests.jsonl")
     runs: list[Any] = []
-    with Sandbox(layout, options, progress.screen()) as sandbox:
+    with Sandbox(layout, options, progress.screen()) as sandbox, sandbox.keeping_controllers():
         screen = _screen(scenarios, began)
         stage = play.Stage(sandbox, screen, shots, stop, rate)
         try:

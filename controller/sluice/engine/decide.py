@@ -119,6 +119,7 @@ def _begin_rollout(draft: Draft) -> bool:
         revision=desired.revision,
         predictor=desired.predictor_name,
         images=list(desired.images),
+        source=draft.inputs.rollout.spec.source,
     )
     draft.set(decisions=of_the_gates(draft.status.decisions))
     how = ", the stable lately: without steps" if returning else ""

@@ -86,11 +86,13 @@ class Draft:
 
     def only(self, name: str, *, replicas: int | None = None, force: bool = False) -> None:
         """Plan one predictor with all the traffic."""
-        self.plan = Plan(
-            (PlannedPredictor(name, 100, replicas=replicas),),
-            force_routes=force,
-            drop=self._own_shadows(besides=name),
-        )
+        desired = self.inputs.desired
+        # One that replaces a stable which never served is not live yet.
+        missing = self.inputs.world.predictor(name) is None and name == desired.predictor_name
+        template = desired.predictor if missing else None
+        planned = PlannedPredictor(name, 100, template=template, replicas=replicas)
+        drop = self._own_shadows(besides=name)
+        self.plan = Plan((planned,), force_routes=force, drop=drop)
         self.set(traffic=self.status.traffic.model_copy(update={"desired": {name: 100}}))
 
     def _own_shadows(self, *, besides: str) -> tuple[str, ...]:
@@ -134,7 +136,7 @@ class Draft:
             message=message,
             started_at=self.status.started_at,
             ended_at=to_wire(self.now),
-            source=self.inputs.rollout.spec.source,
+            source=self._source_of(candidate),
             checks=self.status.checks,
             replaced=self.status.stable.revision if self.status.stable else None,
             digests=candidate.digests,
@@ -146,6 +148,12 @@ class Draft:
         limit = self.inputs.rollout.spec.revision_history_limit
         history = without_old_decisions([entry, *self.status.history])
         self.set(history=history[:limit], decisions=[])
+
+    def _source_of(self, candidate: Revision) -> dict[str, str]:
+        """Where it comes from. Of a superseded one the spec does not tell any more."""
+        if candidate.revision == self.inputs.desired.revision:
+            return self.inputs.rollout.spec.source
+        return candidate.source
 
     def decision(self) -> Decision:
         """What was collected."""

@@ -17,8 +17,8 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -89,6 +89,7 @@ class Sandbox:
         self.gateway: Gateway
         self.prometheus: Prometheus
         self._controller_ports: dict[str, int] = {}
+        self._controllers_lock = threading.RLock()
         self._undo: list[Callable[[], object]] = []
         self._lock: IO[str] | None = None
 
@@ -252,17 +253,19 @@ class Sandbox:
         argv += [f"--http-address=127.0.0.1:{port}"]
         if self.options.prometheus:
             argv += [f"--prometheus-url={self.prometheus.url}"]
-        self.supervisor.start(
-            name,
-            [*argv, *self.options.controller_args, *args],
-            env={"POD_NAMESPACE": SYSTEM_NAMESPACE, "POD_NAME": name},
-            ready=lambda: _answers(f"http://127.0.0.1:{port}/healthz"),
-            deadline=30,
-        )
+        with self._controllers_lock:
+            self.supervisor.start(
+                name,
+                [*argv, *self.options.controller_args, *args],
+                env={"POD_NAMESPACE": SYSTEM_NAMESPACE, "POD_NAME": name},
+                ready=lambda: _answers(f"http://127.0.0.1:{port}/healthz"),
+                deadline=60,
+            )
 
     def stop_controller(self, index: int = 0, *, crash: bool = False) -> None:
         """SIGTERM and wait, or SIGKILL at once (`crash`)."""
-        self.supervisor.stop(controller_name(index), grace=0.0 if crash else 10.0)
+        with self._controllers_lock:
+            self.supervisor.stop(controller_name(index), grace=0.0 if crash else 10.0)
 
     def revive_controllers(self) -> list[str]:
         """Start again the controllers that ended by themselves, as Kubernetes does with containers.
@@ -271,12 +274,34 @@ class Sandbox:
         SandboxError if one does not come up.
         """
         revived = []
-        for index in range(self.options.controllers):
-            process = self.supervisor.get(controller_name(index))
-            if process is not None and not process.alive:
-                self.start_controller(index)
-                revived.append(controller_name(index))
+        with self._controllers_lock:
+            for index in range(self.options.controllers):
+                process = self.supervisor.get(controller_name(index))
+                if process is not None and not process.alive:
+                    self.start_controller(index)
+                    revived.append(controller_name(index))
         return revived
+
+    @contextmanager
+    def keeping_controllers(self) -> Iterator[None]:
+        """Meanwhile `revive_controllers` is called twice a second.
+
+        On a machine that is too busy to renew a short lease a controller ends, as it should.
+        """
+        stop = threading.Event()
+
+        def keep() -> None:
+            while not stop.wait(0.5):
+                with suppress(SandboxError):
+                    self.revive_controllers()
+
+        keeper = threading.Thread(target=keep, name="keeper", daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            keeper.join()
 
     def controller_url(self, index: int = 0) -> str:
         """Base URL of a controller's health and metrics endpoints."""

@@ -59,6 +59,7 @@ class SmallCluster:
     stable_left: int | None = 0
     strategy: dict[str, Any] = field(default_factory=lambda: {"canary": {}})
     paused: bool = False
+    source: dict[str, str] = field(default_factory=dict)
     deadline: int = 60
     annotations: dict[str, str] = field(default_factory=dict)
     policy: CanaryPolicySpec = POLICY
@@ -165,6 +166,7 @@ class SmallCluster:
                 "template": {"spec": {"predictors": [{"graph": {"name": "m"}}]}},
                 "paused": self.paused,
                 "strategy": self.strategy,
+                "source": self.source,
                 "progressDeadlineSeconds": self.deadline,
                 "gates": self.gates,
                 "rollbackWindow": {"revisions": self.rollback_revisions},

@@ -409,3 +409,28 @@ def test_a_holdback_that_nobody_can_see_is_given_away_with_time_to_drain() -> No
     assert "vaaaa" in cluster.predictors
     cluster.run(DRAIN_SECONDS + 3)
     assert cluster.predictors == {"vbbbb": 100}
+
+
+def test_a_stable_that_never_served_is_replaced_by_a_new_template() -> None:
+    cluster = SmallCluster()
+    cluster.unready.add("vaaaa")
+    cluster.run(5)
+    assert cluster.routes is None
+    cluster.template = "bbbb"
+    cluster.run(5)
+    assert cluster.predictors == {"vbbbb": 100}
+    assert cluster.status.stable is not None
+    assert cluster.status.stable.revision == "bbbb"
+    assert cluster.routes == {"vbbbb": 100}
+
+
+def test_a_superseded_candidate_is_remembered_with_its_own_source() -> None:
+    cluster = SmallCluster(source={"commit": "one"}).started()
+    cluster.template, cluster.source = "bbbb", {"commit": "two"}
+    cluster.run(5)
+    assert cluster.status.phase is Phase.STEPPING
+    cluster.template, cluster.source = "cccc", {"commit": "three"}
+    cluster.run(20)
+    entry = cluster.status.history[0]
+    assert (entry.revision, entry.outcome) == ("bbbb", "Superseded")
+    assert entry.source == {"commit": "two"}
