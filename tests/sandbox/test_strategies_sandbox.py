@@ -125,7 +125,7 @@ def test_a_good_shadow_becomes_a_canary_and_answers_no_user_before(start: Start)
     assert rollout.predictors() == {candidate.predictor: 100}
     assert rollout.failures() == []
     assert rollout.weights is not None
-    assert rollout.weights.of(candidate.predictor) == [0, 20, 50, 100]
+    assert rollout.weights.of(candidate.predictor) == [0, 20, 50, 95, 100]
 
 
 def test_a_faulty_shadow_is_taken_out_and_no_users_request_fails(start: Start) -> None:
