@@ -8,9 +8,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
+# Two files at a time; each worker has its own API server or sandbox. N=0: one after the other.
+N ?= 2
+TWO := -q -n $(N) --dist loadfile
 
 .PHONY: help setup parts lint format crds lock test test-unit test-api test-sandbox test-models \
-	contract demo bench clean
+	test-random contract demo bench clean
 
 help: ## List the targets
 	@awk 'BEGIN{FS=":.*## "} /^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,16 +57,20 @@ crds: setup ## Generate manifests/crds, docs/schemas and the option tables of do
 test: lint test-unit parts test-api test-models test-sandbox ## All tiers
 
 test-unit: setup ## Pure tests: no process, no network
-	$(PYTEST) tests/unit tests/contract -q
+	$(PYTEST) tests/unit tests/contract $(TWO)
 
 test-api: parts ## Against a real kube-apiserver and Prometheus
-	$(PYTEST) tests/api -q
+	$(PYTEST) tests/api $(TWO)
 
 test-models: parts ## The model images, in their own environment
 	$(PYTEST) tests/model_images -q
 
 test-sandbox: parts ## End to end on the sandbox
-	$(PYTEST) tests/sandbox -q
+	$(PYTEST) tests/sandbox $(TWO)
+
+test-random: parts ## Random operations on the sandbox: LIVES=20 SEED=1 (about a minute and a half each)
+	SLUICE_RANDOM_LIVES=$(or $(LIVES),20) SLUICE_RANDOM_SEED=$(or $(SEED),1) \
+	  $(PYTEST) tests/sandbox/test_random_operations_sandbox.py -q
 
 contract: parts ## Replay recordings of the real Seldon against the stand-ins: RECORDINGS=DIR
 	@test -n "$(RECORDINGS)" || { echo "usage: make contract RECORDINGS=DIR"; exit 2; }
