@@ -64,7 +64,10 @@ def replay(
         typer.Option("--step", help="Time between looks at the metrics. Default: 15s."),
     ] = None,
     dialect: Annotated[
-        str, typer.Option(envvar="SLUICE_DIALECT", help="Where metrics come from: seldon, envoy.")
+        str,
+        typer.Option(
+            envvar="SLUICE_DIALECT", help="Where metrics come from: seldon, istio, envoy."
+        ),
     ] = "seldon",
     namespace_label: Annotated[str, typer.Option(help="Label of the pod's namespace.")] = (
         "namespace"

@@ -1,4 +1,4 @@
-"""Conditions as kstatus (kubectl wait, Argo CD, Flux) reads them, and the overall verdict."""
+"""Conditions as kstatus (kubectl wait, Flux) reads them, and the overall verdict."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60)
 
 
 class OwnMetrics:
-    """Every metric the controller exports; docs/operate.md says what each is for."""
+    """Every metric the controller exports; its help text says what it is for."""
 
     def __init__(self) -> None:
         # A second series for each counter, with its start time: twice the cost, nobody reads it.
