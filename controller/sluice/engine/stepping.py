@@ -262,10 +262,19 @@ def undecided_for_long(draft: Draft, began: float) -> None:
         draft.look_again_in(left)
         return
     text = f"no decision within {format_duration(rule.after)}: {draft.status.message}"
-    if rule.action is UndecidedAction.ROLL_BACK and not draft.inputs.metrics_problem:
+    if rule.action is UndecidedAction.ROLL_BACK and not _unseen(draft):
         begin_rollback(draft, "Undecided", text)
     else:
         draft.hold("Undecided", text)
+
+
+def _unseen(draft: Draft) -> bool:
+    """The metrics are away, or stand still: that is nobody's fault, and takes nobody out."""
+    stale = any(
+        check.verdict is Verdict.ERROR or check.reason == "MetricsStale"
+        for check in draft.inputs.checks
+    )
+    return bool(draft.inputs.metrics_problem) or stale
 
 
 def promoting(draft: Draft) -> None:

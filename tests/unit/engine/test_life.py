@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from sluice.api.policy import OnUndecided, UndecidedAction
 from sluice.api.status import Phase, Verdict
 from sluice.engine.commands import Command
 from sluice.engine.rollback import DRAIN_SECONDS
 
-from .small_cluster import POLICY, SmallCluster
+from .small_cluster import POLICY, SmallCluster, verdict
 
 
 def outcome(cluster: SmallCluster) -> tuple[str, str]:
@@ -434,3 +435,20 @@ def test_a_superseded_candidate_is_remembered_with_its_own_source() -> None:
     entry = cluster.status.history[0]
     assert (entry.revision, entry.outcome) == ("bbbb", "Superseded")
     assert entry.source == {"commit": "two"}
+
+
+@pytest.mark.parametrize(
+    ("reason", "phase"),
+    [("MetricsStale", Phase.STEPPING), ("NoRequests", Phase.ROLLED_BACK)],
+)
+def test_metrics_that_stand_still_pause_even_where_the_policy_would_roll_back(
+    reason: str, phase: Phase
+) -> None:
+    rule = OnUndecided(after=60.0, action=UndecidedAction.ROLL_BACK)
+    cluster = SmallCluster(policy=POLICY.model_copy(update={"on_undecided": rule})).rolling_out()
+    cluster.checks = (verdict(Verdict.NO_DATA).model_copy(update={"reason": reason}),)
+    cluster.run(120)
+    assert cluster.status.phase is phase
+    if phase is Phase.STEPPING:
+        assert cluster.status.pause is not None
+        assert cluster.status.pause.reason == "Undecided"
