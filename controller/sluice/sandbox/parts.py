@@ -36,7 +36,8 @@ from sluice.sandbox.part_list import (
 )
 from sluice.sandbox.progress import Progress, Silent, screen
 
-SELDON_PYTHON = (3, 11)
+# What its pinned packages have wheels for.
+SELDON_PYTHONS = ((3, 11), (3, 12))
 _VERSION = re.compile(r"\b(?:v|go)?(\d+)\.(\d+)(?:\.\d+)?")
 
 
@@ -246,15 +247,17 @@ def seldon_env(progress: Progress | None = None) -> Path:
 
 
 def _python_for_seldon() -> str:
-    if sys.version_info[:2] == SELDON_PYTHON:
+    if sys.version_info[:2] in SELDON_PYTHONS:
         # The base interpreter, so that every virtual environment of it shares one cache entry.
         return str(getattr(sys, "_base_executable", "") or sys.executable)
-    found = shutil.which("python3.11")
-    if found and found_version(Path(found), ("--version",)) == SELDON_PYTHON:
-        return found
+    for version in SELDON_PYTHONS:
+        found = shutil.which("python{}.{}".format(*version))
+        if found and found_version(Path(found), ("--version",)) == version:
+            return found
     raise ToolError(
-        "the model servers (seldon-core 1.17.1) need Python 3.11, and this is "
-        f"{platform.python_version()} with no python3.11 on the PATH: install Python 3.11 beside it"
+        "the model servers (seldon-core 1.17.1) need Python 3.11 or 3.12, and this is "
+        f"{platform.python_version()} with neither python3.11 nor python3.12 on the PATH: install "
+        "one of them beside it"
     )
 
 
