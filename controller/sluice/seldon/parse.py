@@ -167,10 +167,21 @@ def _pod_problem(pod: Frozen) -> tuple[int, str] | None:
     for container in containers:
         running = (container.get("state") or {}).get("running")
         if running is not None and not container.get("ready"):
-            return 4, f"container {container.get('name')} of pod {name} runs, but is not ready"
+            return _unready(container, name)
     if _condition(pod, "Ready") == "False":
         return 5, f"pod {name} is not ready ({status.get('phase', 'phase unknown')})"
     return None
+
+
+def _unready(container: Frozen, pod: str) -> tuple[int, str]:
+    """One that runs; between two crashes that is the smaller part of the truth."""
+    text = f"container {container.get('name')} of pod {pod} runs, but is not ready"
+    count = int(container.get("restartCount") or 0)
+    if not count:
+        return 4, text
+    last = (container.get("lastState") or {}).get("terminated") or {}
+    code = f", the last time after exit code {last['exitCode']}" if "exitCode" in last else ""
+    return 1, f"{text}; it was restarted {count} {'time' if count == 1 else 'times'}{code}"
 
 
 def _condition(pod: Frozen, kind: str) -> str:

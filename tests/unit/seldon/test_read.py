@@ -131,6 +131,13 @@ def test_a_pod_without_a_place_and_an_unready_one_are_told_apart() -> None:
     assert "runs, but is not ready" in (
         read(sdep(predictor()), broken, pods=[running]).health["main"][0].problem
     )
+    [container] = running["status"]["containerStatuses"]
+    container |= {"restartCount": 3, "lastState": {"terminated": {"exitCode": 1}}}
+    assert (
+        read(sdep(predictor()), broken, pods=[running])
+        .health["main"][0]
+        .problem.endswith("it was restarted 3 times, the last time after exit code 1")
+    ), "between two crashes it runs"
 
 
 def test_a_quota_is_told_by_the_deployment() -> None:
