@@ -211,7 +211,7 @@ def _above(rows: Iterable[FloatArray], edges: int) -> FloatArray:
 
 def _evidence(plan: CheckPlan, fleet: Fleet, key: str, check: int) -> CheckEvidence:
     totals = fleet.totals(key, check)
-    log_harm, log_pass, left, worst = fleet.outputs(key, check)
+    log_harm, log_pass, left, worst, dispersion = fleet.outputs(key, check)
     streams = fleet.shape.streams[check]
     edges = fleet.shape.edges
     column = streams.columns[int(worst)] if streams.columns else 0
@@ -242,7 +242,7 @@ def _evidence(plan: CheckPlan, fleet: Fleet, key: str, check: int) -> CheckEvide
         requests_left=math.ceil(left) if left < 1e9 else None,
         passable=passable,
         skipped=round(fleet.skipped(key, check)),
-        dispersion=fleet.dispersion(key, check),
+        dispersion=float(dispersion),
     )
 
 

@@ -144,7 +144,7 @@ class CheckRows:
     `fields` are the arrays that make up the state of a row, in the order of the export.
     """
 
-    OUTPUTS = ("log_harm", "log_pass", "left", "worst")
+    OUTPUTS = ("log_harm", "log_pass", "left", "worst", "dispersion")
 
     def __init__(self, kind: Kind, streams: Streams, width: int, size: int) -> None:
         self.kind = kind
@@ -155,7 +155,7 @@ class CheckRows:
         self.params = np.zeros((size, 7))
         self.fields: dict[str, Floats] = {
             "skipped": np.zeros((size, 2, width), dtype=np.float32),
-            "outputs": np.zeros((size, 4)),
+            "outputs": np.zeros((size, len(self.OUTPUTS))),
             "above": np.zeros((size, s, len(ABOVE_ODDS)), dtype=np.float32),
             "below": np.zeros((size, s, len(BELOW_ODDS)), dtype=np.float32),
         }
@@ -189,7 +189,7 @@ class CheckRows:
         for name in ("above", "harm"):
             if name in self.fields:
                 self.fields[name][row] = start
-        self.fields["outputs"][row] = (0.0, 0.0, np.inf, 0.0)
+        self.fields["outputs"][row] = (0.0, 0.0, np.inf, 0.0, max(plan.overdispersion, 1.0))
 
     def set_params(self, row: int, plan: CheckPlan, boundary: float) -> None:
         """Take the numbers of the plan."""
@@ -216,6 +216,11 @@ class CheckRows:
     def dispersion(self, rows: NDArray[np.intp], learned: FloatArray) -> FloatArray:
         """What the evidence is divided by: shape (B, s). `learned` has all columns."""
         return np.maximum(self.params[rows, 5, None], learned[:, self.columns])
+
+    def note_dispersion(self, rows: NDArray[np.intp], learned: FloatArray) -> None:
+        """Show what was learned before the first increment."""
+        if len(self.columns):
+            self.fields["outputs"][rows, 4] = self.dispersion(rows, learned).max(axis=1)
 
     def advance(self, rows: NDArray[np.intp], counts: Counts) -> None:
         """Move the evidence of `rows` on by one increment."""
@@ -312,7 +317,8 @@ class CheckRows:
         phi = counts.dispersion
         above = log_sum(fields["above"][rows] + _ABOVE_LOG) / phi
         below = log_sum(fields["below"][rows] + _BELOW_LOG) / phi
-        out = np.empty((len(rows), 4))
+        out = np.empty((len(rows), len(self.OUTPUTS)))
+        out[:, 4] = phi.max(axis=1)
         if self.kind.compares:
             each = np.minimum(above, fields["shown_harm"][rows] / phi)
             bake = log_sum(fields["bake"][rows] + _BAKE_LOG) / phi

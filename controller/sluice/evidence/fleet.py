@@ -88,14 +88,13 @@ class Fleet:
 
     def dispersion(self, key: str, check: int) -> float:
         """What the evidence of a check is divided by at present, its most bunched stream; >= 1."""
-        row, rows = self._rows[key], self._checks[check]
-        return float(rows.dispersion(np.array([row]), self._dispersion(np.array([row]))).max())
+        return float(self.outputs(key, check)[4])
 
     def _dispersion(self, rows: NDArray[np.intp]) -> FloatArray:
         return spread.factor(self._fields["spread"][rows])
 
     def outputs(self, key: str, check: int) -> FloatArray:
-        """ln evidence of harm, of Pass, requests left, stream to show."""
+        """ln evidence of harm, of Pass, requests left, stream to show, dispersion."""
         row: FloatArray = self._checks[check].fields["outputs"][self._rows[key]]
         return row
 
@@ -157,6 +156,9 @@ class Fleet:
             now[:, :2] = counts
             self._learn(rows, now)
         self._fields["last"][rows] = 0
+        learned = self._dispersion(rows)
+        for check in self._checks:
+            check.note_dispersion(rows, learned)
 
     def _learn(self, rows: NDArray[np.intp], stable: FloatArray) -> None:
         fields = self._fields
