@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import json
 import random
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from sluice.api.status import Phase, Revision, RolloutStatus
@@ -20,7 +21,7 @@ from sluice.kube.reflector import Reflector
 from sluice.kube.resources import DEPLOYMENTS, MODEL_ROLLOUTS, PODS, VIRTUAL_SERVICES
 from sluice.sandbox.demo.requests import Shot, Shots
 from sluice.sandbox.demo.scenarios import rollout
-from sluice.sandbox.up import Sandbox
+from sluice.sandbox.up import Options, Sandbox
 from sluice.seldon.kinds import SELDON_DEPLOYMENTS
 from sluice.seldon.routes import parse_routes
 
@@ -134,11 +135,12 @@ class Trial:
         obj["spec"].update(spec)
         return obj
 
-    def create(self, variant: str = "stable", **spec: Any) -> None:
-        """With load, once the stable serves."""
+    def create(self, variant: str = "stable", *, rate: float = RATE, **spec: Any) -> None:
+        """With load, once the stable serves. At rate 0 nobody asks it anything."""
         self.client.create(MODEL_ROLLOUTS, self.manifest(variant, **spec), NAMESPACE)
         self.until(serves, "the stable serves")
-        self.start_load()
+        if rate:
+            self.start_load(rate)
 
     def change(self, variant: str, **spec: Any) -> RolloutStatus:
         """As `kubectl apply`; returns the first status that knows of it."""
@@ -228,10 +230,10 @@ class Trial:
 
     # -- load --------------------------------------------------------------------------------------
 
-    def start_load(self) -> None:
+    def start_load(self, rate: float = RATE) -> None:
         """Steady requests through Envoy, and a look at every split from now on."""
         url = f"{self.cluster.envoy.url}/seldon/{NAMESPACE}/{self.name}/api/v1.0/predictions"
-        argv = [sys.executable, "-m", "sluice.sandbox.load", f"--url={url}", f"--rate={RATE}"]
+        argv = [sys.executable, "-m", "sluice.sandbox.load", f"--url={url}", f"--rate={rate}"]
         self.cluster.supervisor.start(self._load, [*argv, f"--out={self.shots.path}"])
         poll(lambda: bool(self.answered()), "the load is answered")
         self.weights = Weights(self.cluster, self.name)
@@ -260,6 +262,23 @@ class Trial:
             self.client.delete(MODEL_ROLLOUTS, self.name, NAMESPACE)
         with contextlib.suppress(NotFoundError):
             self.client.delete(SELDON_DEPLOYMENTS, self.name, NAMESPACE)
+
+
+@contextlib.contextmanager
+def controller_with(cluster: Sandbox, *args: str) -> Iterator[None]:
+    """Meanwhile the controller has more options, also when it is started again."""
+
+    def restart(options: Options) -> None:
+        cluster.stop_controller()
+        cluster.options = options
+        cluster.start_controller()
+
+    usual = cluster.options
+    restart(dataclasses.replace(usual, controller_args=(*usual.controller_args, *args)))
+    try:
+        yield
+    finally:
+        restart(usual)
 
 
 def serves(status: RolloutStatus) -> bool:

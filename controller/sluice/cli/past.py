@@ -91,11 +91,38 @@ def live_at(obj: dict[str, Any], at: float, now: float) -> Live:
     if created is not None and at < created:
         return Live(None, (), None, "the ModelRollout was not there yet")
     if not promoted and status.stable is not None:
-        how = "it was adopted" if status.adopted else "it was the first"
-        since = None if status.adopted else created
+        since, how = _beginning(status, created)
         return Live(status.stable.revision, tuple(status.stable.images), since, how, beside)
+    if found := _replaced_later(entries, at):
+        revision = str(found.entry.replaced)
+        why = f"#{found.number} ({found.entry.outcome}) was tried against it"
+        since = None
+        if entries[0].number == 1:
+            since, how = _beginning(status, created)
+            why = f"{how}; {why}"
+        images = next((tuple(e.entry.images) for e in entries if e.entry.revision == revision), ())
+        return Live(revision, images, since, why, beside)
     why = "the history does not reach back so far; spec.revisionHistoryLimit says how many are kept"
     return Live(None, (), None, why, beside)
+
+
+def _beginning(status: RolloutStatus, created: float | None) -> tuple[float | None, str]:
+    """Since when the very first version is live, and how it came."""
+    return (None, "it was adopted") if status.adopted else (created, "it was the first")
+
+
+def _replaced_later(entries: list[Numbered], at: float) -> Numbered | None:
+    """The first rollout that ended after `at`: what it was tried against was live at that moment.
+
+    None where another could have ended in between: the history begins with it, later than `at`.
+    """
+    for index, one in enumerate(entries):
+        began, ended = from_wire(one.entry.started_at), from_wire(one.entry.ended_at)
+        if ended is None or ended <= at:
+            continue
+        seamless = index > 0 or one.number == 1 or (began is not None and began <= at)
+        return one if seamless and one.entry.replaced else None
+    return None
 
 
 def _beside(status: RolloutStatus, entries: list[Numbered], at: float) -> str:

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,6 @@ class Envoy:
             before = self._clusters.get(name)
             if before is None or before.endpoints != cluster.endpoints:
                 self._files.write_endpoints(cluster)
-        added = wanted.keys() - self._clusters.keys()
         changed = any(
             (was := self._clusters.get(name)) is None
             or (was.http2, was.idle_seconds) != (now.http2, now.idle_seconds)
@@ -111,9 +111,8 @@ class Envoy:
         self._clusters = {**self._clusters, **wanted}
         if changed:
             self._files.write_clusters(self._clusters.values())
-            if added:
-                self._await_clusters(added)
         if routing.virtual_hosts != self._routes:
+            self._await(wanted)
             self._files.write_routes(routing.virtual_hosts)
             self._routes = routing.virtual_hosts
 
@@ -129,16 +128,21 @@ class Envoy:
                 self._files.remove_endpoints(name)
         return min(self._leaving.values()) - now if self._leaving else None
 
-    def _await_clusters(self, names: set[str]) -> None:
-        """Wait until Envoy has the clusters warm: a route to an unknown one answers 503."""
+    def _await(self, wanted: Mapping[str, Cluster]) -> None:
+        """Wait until Envoy has these clusters and endpoints: a route before them answers 503."""
+        expected = {f"{name}::" for name in wanted}
+        for name, cluster in wanted.items():
+            expected |= {f"{name}::{host}:{port}::" for host, port in cluster.endpoints}
         deadline = time.monotonic() + WARM_SECONDS
-        pause = threading.Event()
+        pause, known = threading.Event(), ""
         while time.monotonic() < deadline:
             try:
                 known = self._ask("/clusters")
             except OSError:
                 return  # Envoy is down; it will read all files when it starts
-            if all(f"{name}::" in known for name in names):
+            if all(one in known for one in expected):
                 return
             pause.wait(0.01)
-        log.warning("gateway.clusters.cold", names=sorted(names))
+        log.warning(
+            "gateway.clusters.cold", missing=sorted(one for one in expected if one not in known)
+        )

@@ -6,12 +6,14 @@ and what is removed stays for a while after the last route has gone.
 
 from __future__ import annotations
 
+import dataclasses
 import threading
+from contextlib import suppress
 from typing import Any
 
 import structlog
 
-from sluice.errors import SandboxError
+from sluice.errors import SandboxError, SluiceError
 from sluice.kube.client import Client
 from sluice.kube.resources import DESTINATION_RULES, PODS, SERVICES, VIRTUAL_SERVICES
 from sluice.sandbox.envoy import Envoy
@@ -19,6 +21,8 @@ from sluice.sandbox.routing import World, compute
 from sluice.sandbox.watching import Key, Watched
 
 GATHER_SECONDS = 0.01
+# How long a changed route waits for endpoints that are older than it.
+CATCH_UP_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +39,7 @@ class Gateway(threading.Thread):
             Watched(client, resource, self._changed)
             for resource in (VIRTUAL_SERVICES, DESTINATION_RULES, SERVICES, PODS)
         ]
+        self._routed: list[Any] = []
         self.failure: str = ""
 
     @property
@@ -58,6 +63,16 @@ class Gateway(threading.Thread):
         """What is known now."""
         return World(*(list(watch.objects().values()) for watch in self._watches))
 
+    def _world_in_step(self) -> World:
+        """What is known, with all pods that were ready before its routes were written."""
+        world = self.world()
+        if (routed := [obj["spec"] for obj in world.virtual_services]) != self._routed:
+            with suppress(SluiceError):  # the API server is away: with what there is
+                self._watches[-1].catch_up(CATCH_UP_SECONDS)
+            self._routed = routed
+            world = dataclasses.replace(self.world(), virtual_services=world.virtual_services)
+        return world
+
     def run(self) -> None:
         for watch in self._watches:
             watch.start()
@@ -74,7 +89,7 @@ class Gateway(threading.Thread):
 
     def _turn(self) -> float | None:
         try:
-            world = self.world()
+            world = self._world_in_step()
             self._envoy.apply(compute(world))
             self.failure = ""
             return self._envoy.remove_left()

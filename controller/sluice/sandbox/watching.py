@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,11 @@ log = structlog.get_logger(__name__)
 def key_of(obj: dict[str, Any]) -> Key:
     """(namespace, name)."""
     return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
+
+
+def _number(obj: dict[str, Any]) -> int:
+    # Opaque to clients in principle; here it is etcd's, which counts.
+    return int(obj["metadata"]["resourceVersion"])
 
 
 class Watched(threading.Thread):
@@ -47,6 +53,26 @@ class Watched(threading.Thread):
         """Everything that is there now, by key."""
         with self._lock:
             return dict(self._objects)
+
+    def catch_up(self, seconds: float) -> bool:
+        """Wait until everything that the API server has now is known here; False: not in time.
+
+        Watches of several kinds are not in step: what came before a change may be seen after it.
+        Raises SluiceError when the API server does not answer.
+        """
+        listed = self._client.list(self._resource).items
+        missing = {key_of(obj): _number(obj) for obj in listed}
+        deadline = time.monotonic() + seconds
+        while True:
+            known = self.objects()
+            missing = {
+                key: version
+                for key, version in missing.items()
+                if key not in known or _number(known[key]) < version
+            }
+            if not missing or time.monotonic() >= deadline:
+                return not missing
+            self._stopped.wait(0.01)
 
     def stop(self) -> None:
         """End it; a watch in progress is closed."""

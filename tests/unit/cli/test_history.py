@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -119,12 +120,46 @@ def test_a_candidate_in_progress_now_is_said_beside(eventful: Play) -> None:
     assert f"revision {revision('repo/iris:5')} is being rolled out" in live.beside
 
 
-def test_before_the_first_promotion_it_is_not_guessed(eventful: Play) -> None:
-    obj = eventful.object()
+def with_birth(play: Play) -> dict[str, Any]:
+    """The ModelRollout as the API server gives it, made when the play began."""
+    obj = play.object()
     obj["metadata"]["creationTimestamp"] = "2023-11-14T22:13:20Z"
+    return obj
+
+
+def test_before_the_first_promotion_it_is_what_the_first_rollout_was_tried_against(
+    eventful: Play,
+) -> None:
+    obj = with_birth(eventful)
     created = moment("2023-11-14T22:13:20Z")
-    assert live_at(obj, created + 5, eventful.now).why.startswith("the history does not reach")
+    live = live_at(obj, created + 5, eventful.now)
+    assert (live.revision, live.since) == (revision("repo/iris:1"), created)
+    assert live.why == "it was the first; #1 (Promoted) was tried against it"
     assert live_at(obj, created - 5, eventful.now).why == "the ModelRollout was not there yet"
+
+
+def test_between_a_rollback_and_the_first_promotion_the_stable_was_live(play: Play) -> None:
+    for n, end in (("2", play.harm), ("3", play.promote)):
+        play.play(100)
+        play.push(f"repo/iris:{n}")
+        play.look()
+        end()
+    promoted, rolled_back = play.status.history
+    for at in (rolled_back.started_at, rolled_back.ended_at, promoted.started_at):
+        live = live_at(with_birth(play), moment(str(at)), play.now)
+        assert live.revision == revision("repo/iris:1"), at
+
+
+def test_before_what_the_history_keeps_it_is_not_guessed(eventful: Play) -> None:
+    obj = with_birth(eventful)
+    obj["status"]["history"].pop()  # the oldest
+    obj["status"]["history"].pop()
+    began = moment(obj["status"]["history"][0]["startedAt"])
+    before = live_at(obj, began - 1, eventful.now)
+    assert before.revision is None
+    assert before.why.startswith("the history does not reach back so far")
+    during = live_at(obj, began, eventful.now)
+    assert (during.revision, during.since) == (revision("repo/iris:2"), None)
 
 
 def test_without_history_the_stable_was_live_from_the_beginning(play: Play) -> None:
