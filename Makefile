@@ -10,6 +10,7 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 # Two files at a time; each worker has its own API server or sandbox. N=0: one after the other.
 N ?= 2
+SANDBOXES ?= $(N)
 TWO := -q -n $(N) --dist loadfile
 
 .PHONY: help setup parts lint format crds lock test test-unit test-api test-sandbox test-models \
@@ -66,7 +67,7 @@ test-models: parts ## The model images, in their own environment
 	$(PYTEST) tests/model_images -q
 
 test-sandbox: parts ## End to end on the sandbox
-	$(PYTEST) tests/sandbox $(TWO)
+	$(PYTEST) tests/sandbox -q -n $(SANDBOXES) --dist loadfile
 
 test-random: parts ## Random operations on the sandbox: LIVES=20 SEED=1 (about a minute and a half each)
 	SLUICE_RANDOM_LIVES=$(or $(LIVES),20) SLUICE_RANDOM_SEED=$(or $(SEED),1) \
