@@ -29,7 +29,7 @@ _LOOK_SECONDS = 0.03
 _PATIENCE_SECONDS = 8.0
 # Steps in which nothing must happen are watched for longer, though not for as long as recorded.
 _WAIT_SECONDS = 1.0
-_RACES = 6
+_RACES = 3
 
 
 class Replay:
