@@ -11,6 +11,8 @@ PYTEST := $(BIN)/python -m pytest
 # Two files at a time; each worker has its own API server or sandbox. N=0: one after the other.
 N ?= 2
 SANDBOXES ?= $(N)
+# What to have ready: sandbox, packaging (helm, promtool), cluster (kubelet, istiod and the like).
+TIERS ?= sandbox packaging
 TWO := -q -n $(N) --dist loadfile
 
 .PHONY: help setup parts lint format crds lock test test-unit test-api test-sandbox test-models \
@@ -30,7 +32,7 @@ $(STAMP): requirements/dev.txt pyproject.toml
 setup: $(STAMP) ## Make .venv with the sluice command
 
 parts: setup ## Find or build the real parts (API server, Prometheus, Envoy, model servers)
-	@$(BIN)/python -m sluice.sandbox.parts
+	@$(BIN)/python -m sluice.sandbox.parts $(TIERS)
 
 demo: parts ## Five rollouts on real parts under live load (about six minutes)
 	@exec $(BIN)/sluice demo $(ARGS)

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sluice.errors import ToolError
-from sluice.sandbox.part_list import GoSource, WheelSource
+from sluice.sandbox.part_list import GoFile, GoSource, WheelSource
 from sluice.sandbox.progress import Progress, Step
 
 NEEDED_GIB = 3.0
@@ -142,12 +142,7 @@ def build_go(
     source: GoSource, *, go: Path, own: Path | None, out: Path, log: Path, step: Step
 ) -> Path:
     """Build one main package into `out`. `own`: where a fetched Go keeps its module cache."""
-    env = dict(os.environ)
-    env.update(
-        GOTOOLCHAIN="local", CGO_ENABLED="0", GOWORK="off", GOFLAGS="-mod=readonly -buildvcs=false"
-    )
-    if own is not None:
-        env.update(GOPATH=str(own), GOMODCACHE=str(own / "mod"), GOCACHE=str(own / "build"))
+    env = _go_environment(own)
     argv = [str(go), "build", "-trimpath", "-ldflags", source.ldflags]
     if source.tags:
         argv += ["-tags", source.tags]
@@ -161,6 +156,33 @@ def build_go(
         step=step,
     )
     return out / name
+
+
+def copy_go_file(
+    source: GoFile, *, go: Path, own: Path | None, out: Path, log: Path, step: Step
+) -> Path:
+    """Copy one file of a dependency, as the module's go.sum pins it, into `out`."""
+    module = source_root() / "tools" / source.module
+    env = _go_environment(own)
+    for argv in (
+        [str(go), "mod", "download", source.dependency],
+        [str(go), "list", "-m", "-f", "{{.Dir}}", source.dependency],
+    ):
+        run_logged(argv, what=source.member, cwd=module, env=env, log=log, step=step)
+    directory = Path(log.read_text().strip().splitlines()[-1])
+    name = source.member.rsplit("/", 1)[-1]
+    shutil.copyfile(directory / source.member, out / name)
+    return out / name
+
+
+def _go_environment(own: Path | None) -> dict[str, str]:
+    env = dict(os.environ)
+    env.update(
+        GOTOOLCHAIN="local", CGO_ENABLED="0", GOWORK="off", GOFLAGS="-mod=readonly -buildvcs=false"
+    )
+    if own is not None:
+        env.update(GOPATH=str(own), GOMODCACHE=str(own / "mod"), GOCACHE=str(own / "build"))
+    return env
 
 
 def requirement_block(lock: str, distribution: str) -> str:

