@@ -132,7 +132,7 @@ def locate(name: str) -> Path:
         wanted = f" (>= {part.minimum[0]}.{part.minimum[1]})" if part.minimum else ""
         raise ToolError(
             f"{name} is neither on this machine{wanted} nor in {cache_directory()}: "
-            f"run `python -m sluice.sandbox.parts {part.tier}`"
+            f"run `make parts TIERS={part.tier}`, or `python -m sluice.sandbox.parts {part.tier}`"
         )
     return found
 
