@@ -15,7 +15,7 @@ SANDBOXES ?= $(N)
 TIERS ?= sandbox packaging
 TWO := -q -n $(N) --dist loadfile
 
-.PHONY: help setup parts lint format crds lock test test-unit test-api test-sandbox test-models \
+.PHONY: help setup parts lint format crds lock lock-debian test test-unit test-api test-sandbox test-models \
 	test-random contract demo bench clean
 
 help: ## List the targets
@@ -86,6 +86,9 @@ lock: ## Pin requirements/*.in anew (needs pip-tools on the PATH)
 	for f in controller dev seldon tools; do pip-compile -q --generate-hashes --allow-unsafe \
 	  --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header \
 	  --annotation-style=line requirements/$$f.in -o requirements/$$f.txt; done
+
+lock-debian: setup ## Pin requirements/debian*.txt anew (on Debian bookworm)
+	$(BIN)/python -m sluice.sandbox.debian_lock
 
 clean: ## Remove .venv, .sandbox and caches of the tree
 	rm -rf $(VENV) .sandbox .mypy_cache .ruff_cache .hypothesis build dist controller/*.egg-info
