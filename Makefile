@@ -16,7 +16,7 @@ TIERS ?= sandbox packaging
 TWO := -q -n $(N) --dist loadfile
 
 .PHONY: help setup parts lint format crds lock lock-debian test test-unit test-api test-sandbox test-models \
-	test-random contract demo bench clean
+	test-random contract demo bench clean e2e
 
 help: ## List the targets
 	@awk 'BEGIN{FS=":.*## "} /^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ test-models: parts ## The model images, in their own environment
 
 test-sandbox: parts ## End to end on the sandbox
 	$(PYTEST) tests/sandbox -q -n $(SANDBOXES) --dist loadfile
+
+e2e: setup ## In containers on a cluster made for it (root), or on $SLUICE_KUBECONFIG; KEEP=1 lets it stand
+	SLUICE_E2E_KEEP=$(KEEP) $(PYTEST) tests/e2e -q $(ARGS)
 
 test-random: parts ## Random operations on the sandbox: LIVES=20 SEED=1 (about a minute and a half each)
 	SLUICE_RANDOM_LIVES=$(or $(LIVES),20) SLUICE_RANDOM_SEED=$(or $(SEED),1) \

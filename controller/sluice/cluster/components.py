@@ -10,7 +10,7 @@ import yaml
 
 from sluice.cluster import control_groups
 from sluice.cluster.pki import Pki
-from sluice.cluster.place import API_PORT, Place
+from sluice.cluster.place import API_PORT, NodePlace, Place
 from sluice.sandbox.processes import write_atomically
 
 SOCKET = "/run/containerd/containerd.sock"
@@ -20,15 +20,15 @@ _ETCD = "http://127.0.0.1:2379"
 Json = dict[str, Any]
 
 
-def told_init(place: Place) -> Json:
+def told_init(node: NodePlace) -> Json:
     """What the first process (init.py) is told."""
-    root = place.root
+    root = node.root
     return {
-        "ready": str(root / "node.ready"),
-        "node_name": place.node_name,
-        "link": place.node_link,
-        "address": place.node_address,
-        "gateway": place.host_address,
+        "ready": str(root / "ready"),
+        "node_name": node.name,
+        "link": node.link,
+        "address": node.address,
+        "gateway": node.gateway,
         "binds": {str(root / "var-log"): "/var/log"},
         "settings_directory": str(root / "settings"),
         # The values that the kubelet wants to see (--protect-kernel-defaults checks the same).
@@ -70,7 +70,7 @@ def api_server(place: Place, binary: Path, pki: Pki) -> list[str]:
         f"--etcd-servers={_ETCD}",
         f"--secure-port={API_PORT}",
         "--bind-address=0.0.0.0",
-        f"--advertise-address={place.node_address}",
+        f"--advertise-address={place.node(0).address}",
         f"--tls-cert-file={pki.api_server.certificate_file}",
         f"--tls-private-key-file={pki.api_server.key_file}",
         f"--client-ca-file={authority}",
@@ -140,24 +140,24 @@ def scheduler(binary: Path, pki: Pki) -> list[str]:
     ]
 
 
-def kubelet(place: Place, binary: Path, pki: Pki) -> list[str]:
+def kubelet(node: NodePlace, binary: Path, pki: Pki) -> list[str]:
     """The kubelet; writes its configuration file."""
-    path = place.root / "kubelet.yaml"
-    _write(path, _kubelet_configuration(place, pki))
+    path = node.root / "kubelet.yaml"
+    _write(path, _kubelet_configuration(node, pki))
     return [
         str(binary),
         f"--config={path}",
-        f"--kubeconfig={pki.kubeconfig('kubelet')}",
-        f"--hostname-override={place.node_name}",
-        f"--node-ip={place.node_address}",
-        f"--root-dir={place.root / 'kubelet'}",
+        f"--kubeconfig={pki.kubeconfig(node.name)}",
+        f"--hostname-override={node.name}",
+        f"--node-ip={node.address}",
+        f"--root-dir={node.root / 'kubelet'}",
         "--v=1",
     ]
 
 
-def _kubelet_configuration(place: Place, pki: Pki) -> Json:
+def _kubelet_configuration(node: NodePlace, pki: Pki) -> Json:
     # The node has no name server outside: pods with dnsPolicy Default get a file that says nothing.
-    resolver = place.root / "resolv.conf"
+    resolver = node.root / "resolv.conf"
     resolver.write_text("options attempts:1 timeout:1\n")
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -169,21 +169,21 @@ def _kubelet_configuration(place: Place, pki: Pki) -> Json:
             "x509": {"clientCAFile": str(pki.authority.certificate_file)},
         },
         "authorization": {"mode": "Webhook"},
-        "tlsCertFile": str(pki.kubelet.certificate_file),
-        "tlsPrivateKeyFile": str(pki.kubelet.key_file),
+        "tlsCertFile": str(pki.kubelets[node.index].certificate_file),
+        "tlsPrivateKeyFile": str(pki.kubelets[node.index].key_file),
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{place.control_group}",
+        "cgroupRoot": f"/{node.control_group}",
         "failCgroupV1": False,
         "failSwapOn": False,
         "containerRuntimeEndpoint": f"unix://{SOCKET}",
-        "clusterDNS": [place.dns_service],
+        "clusterDNS": [node.cluster.dns_service],
         "clusterDomain": "cluster.local",
         "resolvConf": str(resolver),
-        "podLogsDir": str(place.root / "pod-logs"),
-        "volumePluginDir": str(place.root / "volume-plugins"),
+        "podLogsDir": str(node.root / "pod-logs"),
+        "volumePluginDir": str(node.root / "volume-plugins"),
         "oomScoreAdj": 0,
         "makeIPTablesUtilChains": False,
-        "maxPods": 200,
+        "maxPods": 60,
         "serializeImagePulls": False,
         # The disk is the machine's, not the node's: its filling up is nobody's pod's fault.
         "evictionHard": {
@@ -196,17 +196,17 @@ def _kubelet_configuration(place: Place, pki: Pki) -> Json:
     }
 
 
-def proxy(place: Place, binary: Path, pki: Pki) -> list[str]:
+def proxy(node: NodePlace, binary: Path, pki: Pki) -> list[str]:
     """kube-proxy with nftables; writes its configuration file."""
-    path = place.root / "proxy.yaml"
+    path = node.root / "proxy.yaml"
     configuration: Json = {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
         "mode": "nftables",
         "clientConnection": {"kubeconfig": str(pki.kubeconfig("proxy"))},
-        "hostnameOverride": place.node_name,
-        "clusterCIDR": place.pods,
-        "bindAddress": place.node_address,
+        "hostnameOverride": node.name,
+        "clusterCIDR": node.cluster.pods,
+        "bindAddress": node.address,
         "healthzBindAddress": "127.0.0.1:10256",
         "metricsBindAddress": "127.0.0.1:10249",
         # Those of the machine are left alone.
@@ -222,9 +222,9 @@ def proxy(place: Place, binary: Path, pki: Pki) -> list[str]:
     return [str(binary), f"--config={path}", "--v=1"]
 
 
-def containerd(place: Place, root: Path) -> list[str]:
+def containerd(node: NodePlace, root: Path) -> list[str]:
     """containerd from the Debian packages below `root`; writes its files."""
-    directory = place.root / "cni"
+    directory = node.root / "cni"
     directory.mkdir(parents=True, exist_ok=True)
     bridge: Json = {
         "cniVersion": "1.0.0",
@@ -238,18 +238,18 @@ def containerd(place: Place, root: Path) -> list[str]:
                 "ipam": {
                     "type": "host-local",
                     "dataDir": "/run/cni",
-                    "ranges": [[{"subnet": place.pods}]],
+                    "ranges": [[{"subnet": node.pods}]],
                 },
             }
         ],
     }
     write_atomically(directory / "10-pods.conflist", json.dumps(bridge), mode=0o644)
-    path = place.root / "containerd.toml"
-    write_atomically(path, _containerd_configuration(place, root, directory), mode=0o644)
+    path = node.root / "containerd.toml"
+    write_atomically(path, _containerd_configuration(node, root, directory), mode=0o644)
     return [str(root / "usr/bin/containerd"), f"--config={path}"]
 
 
-def _containerd_configuration(place: Place, root: Path, cni: Path) -> str:
+def _containerd_configuration(node: NodePlace, root: Path, cni: Path) -> str:
     unused = ", ".join(
         f'"io.containerd.snapshotter.v1.{name}"' for name in ("aufs", "btrfs", "devmapper", "zfs")
     )
@@ -257,7 +257,7 @@ def _containerd_configuration(place: Place, root: Path, cni: Path) -> str:
     cri = 'plugins."io.containerd.grpc.v1.cri"'
     return f"""\
 version = 2
-root = "{place.root / "containerd"}"
+root = "{node.root / "containerd"}"
 state = "/run/containerd"
 disabled_plugins = [{unused}, "io.containerd.tracing.processor.v1.otlp"]
 

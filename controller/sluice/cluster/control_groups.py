@@ -28,7 +28,7 @@ def hierarchies() -> list[Path]:
 
 
 def make(name: str) -> list[Path]:
-    """Makes the group `name` and its `daemons`; returns the files that a daemon joins by its pid."""
+    """Makes the group `name` and its `daemons`; returns the files a daemon writes its pid to."""
     joined = []
     for root in hierarchies():
         group = root / name

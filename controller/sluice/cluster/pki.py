@@ -23,7 +23,7 @@ _CLIENTS = {
 class Pki:
     """Everything in `place.pki`, made anew each time: a cluster does not outlive its directory."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, nodes: int) -> None:
         self._place = place
         authority = Authority(place.pki, "kubernetes")
         self.authority = authority.own
@@ -37,15 +37,9 @@ class Pki:
                 "kubernetes.default.svc.cluster.local",
                 "localhost",
                 "127.0.0.1",
-                place.node_address,
+                place.node(0).address,
                 place.api_service,
             ),
-            server=True,
-        )
-        self.kubelet = authority.issue(
-            "kubelet-server",
-            place.node_name,
-            hosts=(place.node_name, place.node_address),
             server=True,
         )
         self.api_server_to_kubelet = authority.issue(
@@ -57,11 +51,18 @@ class Pki:
         self.service_accounts = signing_key(place.pki, "service-accounts")
         for user, (name, organisation) in _CLIENTS.items():
             self._kubeconfig(user, authority.issue(user, name, organisation=organisation))
-        node = f"system:node:{place.node_name}"
-        self._kubeconfig("kubelet", authority.issue("kubelet", node, organisation="system:nodes"))
+        self.kubelets = []
+        for node in (place.node(index) for index in range(nodes)):
+            name = f"system:node:{node.name}"
+            client = authority.issue(node.name, name, organisation="system:nodes")
+            self._kubeconfig(node.name, client)
+            hosts = (node.name, node.address)
+            self.kubelets.append(
+                authority.issue(f"{node.name}-server", node.name, hosts=hosts, server=True)
+            )
 
     def kubeconfig(self, user: str) -> Path:
-        """The file of `admin`, `controller-manager`, `scheduler`, `proxy` or `kubelet`."""
+        """The file of `admin`, `controller-manager`, `scheduler`, `proxy`, or of a node by name."""
         return self._place.pki / f"{user}.kubeconfig"
 
     def _kubeconfig(self, user: str, certificate: Certificate) -> None:

@@ -11,6 +11,7 @@ from sluice.errors import SandboxError
 from sluice.sandbox.parts import cache_directory
 
 MOST = 32
+MOST_NODES = 4
 API_PORT = 6443
 
 
@@ -18,7 +19,8 @@ API_PORT = 6443
 class Place:
     """`number` keeps clusters that are up at once apart: addresses, interface, control group.
 
-    The ranges are below 10.0.0.0/8, away from the usual defaults of kubeadm, kind and Docker.
+    The ranges are below 10.0.0.0/8, away from the usual defaults of kubeadm, kind and Docker. Node
+    0 has the control plane and is linked to this machine; the others are linked to node 0.
     """
 
     root: Path
@@ -26,20 +28,22 @@ class Place:
 
     @property
     def host_address(self) -> str:
-        """This machine, as the node sees it."""
+        """This machine, as node 0 sees it."""
         return f"10.199.{self.number}.1"
 
     @property
-    def node_address(self) -> str:
-        return f"10.199.{self.number}.2"
-
-    @property
     def pods(self) -> str:
+        """Of all nodes together."""
         return f"10.200.{self.number}.0/24"
 
     @property
     def services(self) -> str:
         return f"10.201.{self.number}.0/24"
+
+    @property
+    def links(self) -> str:
+        """All addresses of nodes."""
+        return f"10.199.{self.number}.0/24"
 
     @property
     def api_service(self) -> str:
@@ -51,25 +55,12 @@ class Place:
         return f"10.201.{self.number}.10"
 
     @property
-    def node_name(self) -> str:
-        return f"node-{self.number}"
-
-    @property
-    def link(self) -> str:
-        """The interface on this machine's side."""
-        return f"sluice{self.number}"
-
-    @property
-    def node_link(self) -> str:
-        return f"sluice{self.number}n"
-
-    @property
-    def control_group(self) -> str:
-        return f"sluice-{self.number}"
-
-    @property
     def api_server(self) -> str:
-        return f"https://{self.node_address}:{API_PORT}"
+        return f"https://{self.node(0).address}:{API_PORT}"
+
+    def node(self, index: int) -> NodePlace:
+        """Where a node is."""
+        return NodePlace(self, index)
 
     @property
     def pki(self) -> Path:
@@ -84,6 +75,49 @@ class Place:
     def access(self) -> Path:
         """JSON: what is needed to use the cluster. There while it is up."""
         return self.root / "access.json"
+
+
+@dataclass(frozen=True)
+class NodePlace:
+    """Addresses and names of one node. Each has a /30 to whom it is linked with, and 62 pods."""
+
+    cluster: Place
+    index: int
+
+    @property
+    def root(self) -> Path:
+        return self.cluster.root / self.name
+
+    @property
+    def name(self) -> str:
+        return f"node-{self.index}"
+
+    @property
+    def address(self) -> str:
+        return f"10.199.{self.cluster.number}.{4 * self.index + 2}"
+
+    @property
+    def gateway(self) -> str:
+        """The other end of its link: this machine for node 0, node 0 for the others."""
+        return f"10.199.{self.cluster.number}.{4 * self.index + 1}"
+
+    @property
+    def pods(self) -> str:
+        return f"10.200.{self.cluster.number}.{64 * self.index}/26"
+
+    @property
+    def link(self) -> str:
+        """Its own interface."""
+        return f"sl{self.cluster.number}n{self.index}"
+
+    @property
+    def other_link(self) -> str:
+        """The interface at the other end."""
+        return f"sl{self.cluster.number}o{self.index}"
+
+    @property
+    def control_group(self) -> str:
+        return f"sluice-{self.cluster.number}-{self.index}"
 
 
 def claim(root: Path) -> tuple[Place, IO[str]]:
