@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Of `make images`, which reads them from the environment: see docs/images.md.
+export BUILDER REGISTRY TAG PYTHON_IMAGE
 PYTEST := $(BIN)/python -m pytest
 # Two files at a time; each worker has its own API server or sandbox. N=0: one after the other.
 N ?= 2
@@ -15,7 +17,7 @@ SANDBOXES ?= $(N)
 TIERS ?= sandbox packaging
 TWO := -q -n $(N) --dist loadfile
 
-.PHONY: help setup parts lint format crds lock lock-debian test test-unit test-api test-sandbox test-models \
+.PHONY: help setup parts images test-images lint format crds lock lock-debian test test-unit test-api test-sandbox test-models \
 	test-random contract demo bench clean e2e
 
 help: ## List the targets
@@ -57,6 +59,9 @@ crds: setup ## Generate manifests/crds, docs/schemas and the option tables of do
 	cp manifests/rbac/* charts/sluice/files/rbac/
 	cp manifests/rbac/controller*.yaml controller/sluice/doctor/rbac/
 
+images: setup ## Container images, digests and SBOMs into dist/images: ARGS="--only controller" REGISTRY=...
+	@$(BIN)/python -m sluice.packaging $(ARGS)
+
 test: lint test-unit parts test-api test-models test-sandbox ## All tiers
 
 test-unit: setup ## Pure tests: no process, no network
@@ -77,6 +82,9 @@ e2e: setup ## In containers on a cluster made for it (root), or on $SLUICE_KUBEC
 test-random: parts ## Random operations on the sandbox: LIVES=20 SEED=1 (about a minute and a half each)
 	SLUICE_RANDOM_LIVES=$(or $(LIVES),20) SLUICE_RANDOM_SEED=$(or $(SEED),1) \
 	  $(PYTEST) tests/sandbox/test_random_operations_sandbox.py -q
+
+test-images: setup ## Images: built twice to the same digests, run read-only, labels, SBOMs
+	$(PYTEST) tests/packaging -q
 
 contract: parts ## Replay recordings of the real Seldon against the stand-ins: RECORDINGS=DIR
 	@test -n "$(RECORDINGS)" || { echo "usage: make contract RECORDINGS=DIR"; exit 2; }

@@ -90,7 +90,8 @@ class Ground:
 
     def install(self, **values: Any) -> str:
         """`helm upgrade --install`, as the docs say, and until both controllers are ready."""
-        repository, _, tag = self.images.names["sluice-controller"].rpartition(":")
+        name = next(name for name in self.images.digests if "sluice-controller:" in name)
+        repository, _, tag = name.rpartition(":")
         given = {**VALUES, "image": {"repository": repository, "tag": tag}, **values}
         path = self.root / "values.json"
         path.write_text(json.dumps(given))

@@ -138,8 +138,10 @@ def images(given: argparse.Namespace) -> int:
 
 def install(given: argparse.Namespace) -> int:
     """Install mesh, Prometheus and Seldon's stand-in into a cluster of the user's."""
-    tag = packaging.build(progress=screen()).tag
-    text = platform.manifests("", tag, scrape_seconds=given.scrape_seconds, whole_node=False)
+    built = packaging.build(progress=screen())
+    text = platform.manifests(
+        "", built.digests, scrape_seconds=given.scrape_seconds, whole_node=False
+    )
     platform.install(given.kubeconfig, text)
     platform.await_available(given.kubeconfig, whole_node=False)
     return 0

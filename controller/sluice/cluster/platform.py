@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -54,11 +55,11 @@ def crds() -> list[dict[str, Any]]:
 
 
 def manifests(
-    dns_service: str, stand_ins_tag: str, *, scrape_seconds: float, whole_node: bool = True
+    dns_service: str, images: Iterable[str], *, scrape_seconds: float, whole_node: bool = True
 ) -> str:
     """Everything but the CRDs, as one stream of YAML.
 
-    Without `whole_node` what a cluster of somebody's has already is left out.
+    `images`: full names, among them those of the stand-ins. Without `whole_node` what a cluster of somebody's has already is left out.
     """
     values = {
         "dns": dns_service,
@@ -66,12 +67,16 @@ def manifests(
         "prometheus": json.dumps(
             configuration(api_server=None, envoy_admin=None, scrape_seconds=scrape_seconds)
         ),
-        "operator_image": f"{OPERATOR_IMAGE}:{stand_ins_tag}",
-        "executor_image": f"{EXECUTOR_IMAGE}:{stand_ins_tag}",
+        "operator_image": _named(images, OPERATOR_IMAGE),
+        "executor_image": _named(images, EXECUTOR_IMAGE),
     }
     files = [p for p in sorted(MANIFESTS.glob("*.yaml")) if whole_node or p.name not in _OF_A_NODE]
     texts = [Template(p.read_text()).substitute(values) for p in files]
     return "\n---\n".join(texts)
+
+
+def _named(images: Iterable[str], name: str) -> str:
+    return next(each for each in images if each.rpartition(":")[0] == name)
 
 
 def kubectl(kubeconfig: Path, *args: str, given: str | None = None, timeout: float = 300.0) -> str:

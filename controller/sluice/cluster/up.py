@@ -103,7 +103,7 @@ class Cluster:
         self.client = Client.connect(kubeconfig=str(admin))
         text = platform.manifests(
             self.place.dns_service,
-            self.images.tag,
+            self.images.digests,
             scrape_seconds=self.options.scrape_seconds,
         )
         with self._progress.step("install mesh, metrics and Seldon's stand-in", about_seconds=20):
@@ -155,7 +155,7 @@ class Cluster:
             "apiServer": self.place.api_server,
             "gateway": node_port(self.client, "istio-system", "istio-ingressgateway"),
             "prometheus": node_port(self.client, "monitoring", "prometheus"),
-            "images": self.images.digests,
+            "images": dict(self.images.digests),
             "logs": str(self.root / "logs"),
         }
 

@@ -79,7 +79,7 @@ TOOLS = Lock(
 BASE = Lock(
     "debian-base.txt",
     "The base image of our own: Debian's essential packages and Python.",
-    (_MERGED, "python3", "ca-certificates", "netbase", "tzdata"),
+    (_MERGED, "python3", "libstdc++6", "ca-certificates", "netbase", "tzdata"),
 )
 BASE_BUILD = Lock(
     "debian-base-build.txt",

@@ -18,6 +18,8 @@ from sluice.cluster.place import Place
 from sluice.errors import SandboxError
 from sluice.sandbox.certificates import self_signed
 
+NAMES = (f"{platform.OPERATOR_IMAGE}:1", f"{platform.EXECUTOR_IMAGE}:1")
+
 
 def test_no_two_clusters_and_no_two_nodes_share_an_address(tmp_path: Path) -> None:
     networks = []
@@ -112,7 +114,7 @@ def test_a_dynamic_binary_brings_its_libraries() -> None:
 
 
 def test_the_platform_runs_restricted_and_never_pulls() -> None:
-    text = platform.manifests("10.0.0.10", "dev", scrape_seconds=1)
+    text = platform.manifests("10.0.0.10", NAMES, scrape_seconds=1)
     objects = [obj for obj in yaml.safe_load_all(text) if obj]
     deployments = [obj for obj in objects if obj["kind"] == "Deployment"]
     assert {d["metadata"]["name"] for d in deployments} == set(platform.DEPLOYMENTS)
@@ -127,7 +129,7 @@ def test_the_platform_runs_restricted_and_never_pulls() -> None:
 
 
 def test_a_user_s_cluster_keeps_its_own_names_and_resource_metrics() -> None:
-    text = platform.manifests("", "dev", scrape_seconds=1, whole_node=False)
+    text = platform.manifests("", NAMES, scrape_seconds=1, whole_node=False)
     names = {o["metadata"]["name"] for o in yaml.safe_load_all(text) if o}
     assert "coredns" not in names
     assert "metrics-server" not in names
