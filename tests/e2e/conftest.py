@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ground import Ground, on_own, on_users
-from trial import NAMESPACE, Trial
+from ground import Ground, Journey, on_own, on_users
+from trial import NAMESPACE
 
 from sluice.cluster.up import Cluster
 from sluice.errors import NotFoundError
@@ -82,12 +82,12 @@ def _installed(ground: Ground) -> Ground:
 
 
 @pytest.fixture
-def start(cluster: Ground) -> Iterator[Callable[..., Trial]]:
+def start(cluster: Ground) -> Iterator[Callable[..., Journey]]:
     """Makes rollouts, and ends them with the test; their requests are counted."""
     with contextlib.ExitStack() as ends:
 
-        def make(name: str) -> Trial:
-            one = Trial(cluster, name)  # type: ignore[arg-type]
+        def make(name: str) -> Journey:
+            one = Journey(cluster, name)
             ends.callback(one.end)
             return one
 

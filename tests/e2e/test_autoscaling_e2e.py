@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ground import Ground, count
-from trial import Trial, poll
+from ground import Ground, Journey
+from trial import poll
 
-Start = Callable[[str], Trial]
+Start = Callable[[str], Journey]
 RATE = 30.0
 HELD = {"steps": [{"weight": 20, "hold": "1s"}, {"weight": 50, "hold": "30s"}]}
 
 
-def scaled(rollout: Trial, variant: str) -> dict[str, Any]:
+def scaled(rollout: Journey, variant: str) -> dict[str, Any]:
     """The template with an autoscaler that any load makes add pods."""
     template: dict[str, Any] = rollout.manifest(variant)["spec"]["template"]
     component = template["spec"]["predictors"][0]["componentSpecs"][0]
@@ -38,9 +38,9 @@ def test_an_autoscaler_adds_pods_in_mid_rollout_and_sluice_leaves_them(
     poll(lambda: replicas(rollout, candidate) == 2, "the autoscaler has scaled the candidate")
     rollout.until_ended("Promoted")
     assert replicas(rollout, candidate) == 2, "a promotion does not undo what the autoscaler did"
-    assert count(cluster, rollout) == []
+    assert rollout.count() == []
 
 
-def replicas(rollout: Trial, predictor: str) -> int:
+def replicas(rollout: Journey, predictor: str) -> int:
     found = [d for d in rollout.deployments() if f"-{predictor}-" in d["metadata"]["name"]]
     return int(found[0]["spec"]["replicas"]) if found else 0

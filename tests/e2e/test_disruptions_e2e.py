@@ -6,29 +6,29 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from ground import SYSTEM, Ground, count
-from trial import Trial, poll
+from ground import SYSTEM, Ground, Journey
+from trial import poll
 
 from sluice.api.status import Phase, RolloutStatus
 
-Start = Callable[[str], Trial]
+Start = Callable[[str], Journey]
 RATE = 15.0
 # Long enough in it for something to happen.
 HELD = {"steps": [{"weight": 20, "hold": "1s"}, {"weight": 50, "hold": "20s"}]}
 
 
-def stepping(rollout: Trial, *, replicas: int = 1) -> None:
+def stepping(rollout: Journey, *, replicas: int = 1) -> None:
     """A better model on its way, with requests to it counted."""
     rollout.create(rate=RATE, replicas=replicas)
     rollout.change("better", replicas=replicas, canary=HELD)
     rollout.until_judged()
 
 
-def promoted(rollout: Trial, ground: Ground) -> RolloutStatus:
+def promoted(rollout: Journey, ground: Ground) -> RolloutStatus:
     """The one rollout ends in a promotion, and no request failed."""
     status = rollout.until_ended("Promoted")
     assert len(status.history) == 1, "one rollout, not one again"
-    assert count(ground, rollout) == []
+    assert rollout.count() == []
     return status
 
 

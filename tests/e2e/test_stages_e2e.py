@@ -6,8 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
-from ground import Ground, count
-from trial import Trial
+from ground import Ground, Journey
 
 from sluice.api.status import Phase, RolloutStatus
 
@@ -15,19 +14,19 @@ RATE = 15.0
 
 
 @pytest.fixture
-def stage(cluster: Ground) -> Iterator[Trial]:
+def stage(cluster: Ground) -> Iterator[Journey]:
     """A rollout in a namespace of its own."""
     with contextlib.ExitStack() as ends:
         cluster.kubectl("create", "namespace", "stage")
         ends.callback(cluster.kubectl, "delete", "namespace", "stage", timeout=120)
-        one = Trial(cluster, "iris", "stage")  # type: ignore[arg-type]
+        one = Journey(cluster, "iris", "stage")
         ends.callback(one.end)
         yield one
 
 
-def test_prod_waits_until_the_image_was_promoted_in_stage(stage: Trial, cluster: Ground) -> None:
+def test_prod_waits_until_the_image_was_promoted_in_stage(stage: Journey, cluster: Ground) -> None:
     with contextlib.ExitStack() as ends:
-        prod = Trial(cluster, "gated")  # type: ignore[arg-type]
+        prod = Journey(cluster, "gated")
         ends.callback(prod.end)
         stage.create(rate=0, wait=False)
         prod.create(rate=0, wait=False)
@@ -42,8 +41,8 @@ def test_prod_waits_until_the_image_was_promoted_in_stage(stage: Trial, cluster:
         stage.change("better")
         stage.until_ended("Promoted")
         prod.until_ended("Promoted")
-        assert count(cluster, stage) == []
-        assert count(cluster, prod) == []
+        assert stage.count() == []
+        assert prod.count() == []
 
 
 def _ready(status: RolloutStatus) -> bool:

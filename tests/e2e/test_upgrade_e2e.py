@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ground import SYSTEM, VALUES, Ground, count
-from trial import Trial, poll
+from ground import SYSTEM, VALUES, Ground, Journey
+from trial import poll
 
-Start = Callable[[str], Trial]
+Start = Callable[[str], Journey]
 RATE = 15.0
 HELD = {"steps": [{"weight": 20, "hold": "1s"}, {"weight": 50, "hold": "30s"}]}
 
@@ -31,7 +31,7 @@ def test_an_upgrade_in_mid_rollout_loses_nothing(start: Start, cluster: Ground) 
     assert after.candidate == before.candidate
     status = rollout.until_ended("Promoted")
     assert len(status.history) == 1
-    assert count(cluster, rollout) == []
+    assert rollout.count() == []
 
 
 def test_without_sluice_traffic_stays_as_it_was_and_with_it_again_the_rollout_goes_on(
@@ -53,4 +53,4 @@ def test_without_sluice_traffic_stays_as_it_was_and_with_it_again_the_rollout_go
     assert "modelrollouts.sluice.dev" in crds
     cluster.install()
     rollout.until_ended("Promoted")
-    assert count(cluster, rollout) == []
+    assert rollout.count() == []

@@ -39,6 +39,12 @@ def run(
     status_interval: Annotated[
         float, typer.Option(help="Seconds between writes of numbers alone to a status.")
     ] = 60.0,
+    settle: Annotated[
+        float,
+        typer.Option(
+            min=0, help="Seconds a ready candidate waits for gateways to learn its addresses."
+        ),
+    ] = 5.0,
     namespace: Annotated[
         str | None, typer.Option("--namespace", "-n", help="Watch one namespace; default: all.")
     ] = None,
@@ -126,6 +132,7 @@ def run(
         retry_period=max(0.2, lease_seconds * 2 / 15),
         pulse=pulse,
         status_interval=status_interval,
+        settle=settle,
         workers=workers,
         listen=http_address,
         webhooks=WebhookSettings(

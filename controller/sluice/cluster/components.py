@@ -15,6 +15,8 @@ from sluice.sandbox.processes import write_atomically
 
 SOCKET = "/run/containerd/containerd.sock"
 PAUSE_IMAGE = "sluice.dev/pause:1"
+# Without a name server a look-up goes to loopback, where nobody listens.
+_NO_RESOLVER = "options attempts:1 timeout:1\n"
 _ETCD = "http://127.0.0.1:2379"
 
 Json = dict[str, Any]
@@ -29,7 +31,10 @@ def told_init(node: NodePlace) -> Json:
         "link": node.link,
         "address": node.address,
         "gateway": node.gateway,
-        "binds": {str(root / "var-log"): "/var/log"},
+        "directories": {str(root / "var-log"): "/var/log"},
+        # Nothing outside is asked: an image that is not here is "not found" at once.
+        "own_files": str(root / "files"),
+        "files": {"/etc/resolv.conf": _NO_RESOLVER},
         "settings_directory": str(root / "settings"),
         # The values that the kubelet wants to see (--protect-kernel-defaults checks the same).
         "look_alikes": {
@@ -156,9 +161,6 @@ def kubelet(node: NodePlace, binary: Path, pki: Pki) -> list[str]:
 
 
 def _kubelet_configuration(node: NodePlace, pki: Pki) -> Json:
-    # The node has no name server outside: pods with dnsPolicy Default get a file that says nothing.
-    resolver = node.root / "resolv.conf"
-    resolver.write_text("options attempts:1 timeout:1\n")
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -178,7 +180,7 @@ def _kubelet_configuration(node: NodePlace, pki: Pki) -> Json:
         "containerRuntimeEndpoint": f"unix://{SOCKET}",
         "clusterDNS": [node.cluster.dns_service],
         "clusterDomain": "cluster.local",
-        "resolvConf": str(resolver),
+        "resolvConf": "/etc/resolv.conf",
         "podLogsDir": str(node.root / "pod-logs"),
         "volumePluginDir": str(node.root / "volume-plugins"),
         "oomScoreAdj": 0,

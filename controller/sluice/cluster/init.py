@@ -27,10 +27,16 @@ def mount(told: dict[str, Any]) -> None:
     run("mount", "--make-rshared", "/")
     for directory in ("/run", "/var/lib"):
         run("mount", "-t", "tmpfs", "tmpfs", directory)
-    for source, target in told["binds"].items():
+    for source, target in told["directories"].items():
         Path(source).mkdir(parents=True, exist_ok=True)
         Path(target).mkdir(parents=True, exist_ok=True)
         run("mount", "--bind", source, target)
+    for target, text in told["files"].items():
+        if Path(target).exists():
+            own = Path(told["own_files"], target.strip("/").replace("/", "_"))
+            own.parent.mkdir(parents=True, exist_ok=True)
+            own.write_text(text)
+            run("mount", "--bind", str(own), str(Path(target).resolve()))
 
 
 def settings(told: dict[str, Any]) -> None:

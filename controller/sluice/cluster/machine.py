@@ -76,15 +76,14 @@ class Machine:
     def _link(self, other: Machine | None) -> None:
         place = self.place
         out = other.argv if other else _as_it_is
+        _forget(place.other_link)
         run("ip", "link", "add", place.other_link, "type", "veth", "peer", "name", place.link)
         try:
             run("ip", "link", "set", place.link, "netns", str(self._init))
             if other:
                 run("ip", "link", "set", place.other_link, "netns", str(other._init))
         except SandboxError:
-            subprocess.run(
-                ["ip", "link", "del", place.other_link], capture_output=True, check=False
-            )
+            _forget(place.other_link)
             raise
         cluster = place.cluster
         run(*out(["ip", "address", "add", f"{place.gateway}/30", "dev", place.other_link]))
@@ -95,6 +94,8 @@ class Machine:
 
     def stop(self) -> list[Path]:
         """Ends everything in it; returns control groups that could not be removed (none)."""
+        # The kernel takes its time to clear a network namespace; a link goes at once.
+        _forget(self.place.other_link)
         self._supervisor.stop(self.name_of("init"), grace=0.0)
         shutil.rmtree(self.place.root, ignore_errors=True)
         return control_groups.remove(self.place.control_group)
@@ -150,6 +151,11 @@ class Machine:
         one = self._supervisor.get(self.name_of(process))
         tail = one.log_tail() if one else ""
         raise SandboxError(f"{what}: not ready within {seconds:.0f} s\n{tail}")
+
+
+def _forget(link: str) -> None:
+    """Removes an interface of this machine, if it is there. The name is ours by its number."""
+    subprocess.run(["ip", "link", "del", link], capture_output=True, check=False)
 
 
 def _as_it_is(argv: Sequence[str]) -> list[str]:

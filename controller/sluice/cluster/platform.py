@@ -59,7 +59,8 @@ def manifests(
 ) -> str:
     """Everything but the CRDs, as one stream of YAML.
 
-    `images`: full names, among them those of the stand-ins. Without `whole_node` what a cluster of somebody's has already is left out.
+    `images`: full names, among them those of the stand-ins. Without `whole_node` what a cluster of
+    somebody's has already is left out.
     """
     values = {
         "dns": dns_service,

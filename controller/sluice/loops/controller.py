@@ -104,6 +104,7 @@ class Controller:
             recorder=_Events(self.recorder),
             metrics=metrics,
             status_interval=settings.status_interval,
+            settle=settings.settle,
             claims=self.watching.index.of_deployment,
             gatekeeper=Gatekeeper(self.rollouts, self.webhooks, settings.namespace),
             keeper=Keeper(client, sources.pods, self.audit),

@@ -147,7 +147,9 @@ class Reconciler:
         claims: Callable[[str, str], set[str]],
         gatekeeper: Gatekeeper | None = None,
         keeper: Keeper | None = None,
+        settle: float = 0.0,
     ) -> None:
+        self._settle = settle
         self._gatekeeper = gatekeeper or Gatekeeper(rollouts, None, None)
         self._keeper = keeper
         self._claims = claims
@@ -230,6 +232,7 @@ class Reconciler:
                 now,
                 elsewhere=facts.elsewhere,
                 answers=facts.answers,
+                settle=self._settle,
             )
         judgement = self._judging.judgement(rollout.key, comparison.name)
         return Inputs(
@@ -245,6 +248,7 @@ class Reconciler:
             checkpoint=self._judging.checkpoint(rollout.key, comparison.name),
             elsewhere=facts.elsewhere,
             answers=facts.answers,
+            settle=self._settle,
         )
 
     def _act(self, obj: Object, inputs: Inputs, decision: Decision) -> float | None:

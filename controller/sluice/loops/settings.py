@@ -38,7 +38,8 @@ class ControllerSettings:
 
     `pulse` is how often metrics are read, `status_interval` how often numbers alone (no change of
     verdict, step or phase) are written to a status, `namespace` None means the whole cluster,
-    `audit_log` is a file's path, or "-" for standard output.
+    `audit_log` is a file's path, or "-" for standard output. `settle`: seconds between a candidate's
+    readiness and its first traffic.
     """
 
     prometheus: PrometheusSettings = field(default_factory=PrometheusSettings)
@@ -51,6 +52,7 @@ class ControllerSettings:
     retry_period: float = 2.0
     pulse: float = 10.0
     status_interval: float = 60.0
+    settle: float = 5.0
     workers: int = 4
     listen: str = "0.0.0.0:8080"
     dry_run: bool = False

@@ -24,8 +24,19 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 INDEX = "application/vnd.oci.image.index.v1+json"
-# containerd takes the whole name from the first, others from the second.
-_NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
+# containerd, and with it Kubernetes, takes the whole name from the first, others from the second.
+_CONTAINERD_NAME = "io.containerd.image.name"
+_NAME = "org.opencontainers.image.ref.name"
+
+
+def whole_name(name: str) -> str:
+    """What a cluster understands by an image's name: without a registry it is Docker Hub's."""
+    registry, slash, _ = name.partition("/")
+    if not slash:
+        return f"docker.io/library/{name}"
+    if "." in registry or ":" in registry or registry == "localhost":
+        return name
+    return f"docker.io/{name}"
 
 
 class Layout:
@@ -126,7 +137,7 @@ class Layout:
         if not index.exists():
             return {}
         return {
-            entry.get("annotations", {}).get(_NAMES[1], ""): entry["digest"]
+            entry.get("annotations", {}).get(_NAME, ""): entry["digest"]
             for entry in json.loads(index.read_text())["manifests"]
         }
 
@@ -135,7 +146,7 @@ class Layout:
         manifests = [
             {
                 **_descriptor(MANIFEST, digest, self.blob(digest).stat().st_size),
-                "annotations": dict.fromkeys(_NAMES, name),
+                "annotations": {_CONTAINERD_NAME: whole_name(name), _NAME: name},
             }
             for name, digest in sorted(names.items())
         ]

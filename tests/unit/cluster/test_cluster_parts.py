@@ -102,8 +102,8 @@ def test_an_image_of_one_binary_runs_it_as_nobody_and_is_the_same_twice(
     with tarfile.open(path) as archive:
         manifest = json.load(archive.extractfile("manifest.json"))[0]  # type: ignore[arg-type]
         config = json.load(archive.extractfile(manifest["Config"]))  # type: ignore[arg-type]
-        layer = tarfile.open(fileobj=archive.extractfile(manifest["Layers"][0]))
-        assert layer.getmember("tool").mode == 0o755
+        with tarfile.open(fileobj=archive.extractfile(manifest["Layers"][0])) as layer:
+            assert layer.getmember("tool").mode == 0o755
     assert manifest["RepoTags"] == ["sluice.dev/tool:1"]
     assert config["config"]["Entrypoint"] == ["/tool"]
     assert config["config"]["User"] == "65532:65532"
