@@ -23,7 +23,7 @@ from sluice.sandbox.progress import PlainProgress, screen
 
 DEFAULT = Path(".sandbox/cluster")
 _UP_SECONDS = 3600.0
-_DOWN_SECONDS = 60.0
+_DOWN_SECONDS = 180.0
 
 
 def main(arguments: list[str] | None = None) -> int:

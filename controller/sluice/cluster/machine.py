@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -97,7 +96,8 @@ class Machine:
         # The kernel takes its time to clear a network namespace; a link goes at once.
         _forget(self.place.other_link)
         self._supervisor.stop(self.name_of("init"), grace=0.0)
-        shutil.rmtree(self.place.root, ignore_errors=True)
+        # Some hundred thousand files of images: Python would take several times as long.
+        subprocess.run(["rm", "-rf", str(self.place.root)], capture_output=True, check=False)
         return control_groups.remove(self.place.control_group)
 
     # -- processes -----------------------------------------------------------------------------

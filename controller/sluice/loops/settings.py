@@ -38,8 +38,8 @@ class ControllerSettings:
 
     `pulse` is how often metrics are read, `status_interval` how often numbers alone (no change of
     verdict, step or phase) are written to a status, `namespace` None means the whole cluster,
-    `audit_log` is a file's path, or "-" for standard output. `settle`: seconds between a candidate's
-    readiness and its first traffic.
+    `audit_log` is a file's path, or "-" for standard output. `settle`: seconds between a
+    candidate's readiness and its first traffic.
     """
 
     prometheus: PrometheusSettings = field(default_factory=PrometheusSettings)
