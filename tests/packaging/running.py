@@ -93,22 +93,20 @@ class Runner:
             },
         }
         (bundle / "config.json").write_text(json.dumps(spec))
-        return subprocess.run(
-            [
-                "runc",
-                f"--root={bundle / 'state'}",
-                "run",
-                "--bundle",
-                str(bundle),
-                f"sluice-test-{self._count}",
-            ],
-            env=debian.environment(self._tools),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            timeout=120,
-        )
+        runc = ["runc", f"--root={bundle / 'state'}"]
+        container, env = f"sluice-test-{self._count}", debian.environment(self._tools)
+        try:
+            return subprocess.run(
+                [*runc, "run", "--bundle", str(bundle), container],
+                env=env,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                stdin=subprocess.DEVNULL,
+                timeout=120,
+            )
+        finally:
+            subprocess.run([*runc, "delete", "--force", container], env=env, capture_output=True)
 
     def clean(self) -> None:
         """Remove everything unpacked: much, and owned by other users."""
