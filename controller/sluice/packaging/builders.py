@@ -98,7 +98,7 @@ class Builder:
         return digest
 
     def digest_of(self, reference: str) -> str:
-        """The digest of an image of a registry, fetched if need be; "" if nobody knows one."""
+        """The digest of a registry's image, fetched if need be; "" if the builder knows none."""
         self._run(["pull", "-q", *self.policy, reference], reference)
         if self.kind == "buildah":
             answer = self._run(["inspect", "--type=image", reference], reference)

@@ -72,6 +72,7 @@ TOOLS = Lock(
         "iproute2",
         "buildah",
         "skopeo",
+        "docker-registry",
         "mmdebstrap",
     ),
     present=("apt", "login", "passwd", "python3-minimal"),
