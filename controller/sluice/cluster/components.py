@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from sluice.cluster import control_groups
+from sluice.cluster import control_groups, registry
 from sluice.cluster.pki import Pki
 from sluice.cluster.place import API_PORT, NodePlace, Place
 from sluice.sandbox.processes import write_atomically
@@ -276,6 +276,9 @@ disabled_plugins = [{unused}, "io.containerd.tracing.processor.v1.otlp"]
   bin_dir = "{root / "usr/lib/cni"}"
   conf_dir = "{cni}"
   max_conf_num = 1
+
+[{cri}.registry]
+  config_path = "{registry.hosts_directory(node)}"
 
 [{cri}.containerd]
   snapshotter = "overlayfs"

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from sluice import packaging
-from sluice.cluster import platform, scratch
+from sluice.cluster import platform, registry, scratch
 from sluice.cluster.control_plane import ControlPlane
 from sluice.cluster.machine import Machine
 from sluice.cluster.pki import Pki
@@ -127,6 +127,7 @@ class Cluster:
                 machine = Machine(self.place.node(index), self.supervisor, root)
                 self.nodes.append(machine)
                 machine.start(self.nodes[0] if index else None)
+        registry.start(self.place, self.supervisor, root)
         with self._progress.step("start the control plane"):
             self.control_plane = ControlPlane(self.place, self.nodes[0], pki, self.supervisor)
             self.control_plane.start()
@@ -156,6 +157,7 @@ class Cluster:
             "gateway": node_port(self.client, "istio-system", "istio-ingressgateway"),
             "prometheus": node_port(self.client, "monitoring", "prometheus"),
             "images": dict(self.images.digests),
+            "registry": registry.address(self.place),
             "logs": str(self.root / "logs"),
         }
 
