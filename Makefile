@@ -55,7 +55,7 @@ crds: setup ## Generate manifests/crds, docs/schemas and the option tables of do
 	$(BIN)/python -m sluice.cli.reference docs/cli.md
 	cp manifests/crds/* charts/sluice/files/crds/
 	cp manifests/rbac/* charts/sluice/files/rbac/
-	cp manifests/rbac/controller*.yaml controller/sluice/doctor/rbac/
+	cp manifests/rbac/controller*.yaml controller/sluice/kube/shipped_roles/
 
 test: lint test-unit parts test-api test-models test-sandbox ## All tiers
 
