@@ -57,7 +57,7 @@ crds: setup ## Generate manifests/crds, docs/schemas and the option tables of do
 	$(BIN)/python -m sluice.cli.reference docs/cli.md
 	cp manifests/crds/* charts/sluice/files/crds/
 	cp manifests/rbac/* charts/sluice/files/rbac/
-	cp manifests/rbac/controller*.yaml controller/sluice/doctor/rbac/
+	cp manifests/rbac/controller*.yaml controller/sluice/kube/shipped_roles/
 
 images: setup ## Container images, digests and SBOMs into dist/images: ARGS="--only controller" REGISTRY=...
 	@$(BIN)/python -m sluice.packaging $(ARGS)
