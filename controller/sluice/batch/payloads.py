@@ -80,7 +80,7 @@ class Shape:
         if self.payload is Payload.TEXT:
             return Item(row, row_id, message={"strData": _text(value)})
         if isinstance(value, dict):
-            value = [value[name] for name in self.columns]
+            value = list(value.values())
         instances = _instances(value)
         if self.payload is Payload.TENSOR:
             _check_numbers(instances)
