@@ -57,6 +57,8 @@ class Weather:
         self._limit = limit
         self._silent_since = 0.0
         self._answers = 0
+        self.known: bytes | None = None
+        """A request that was answered and may be sent again, to see whether the target is there."""
         self.trouble = ""
         """What goes wrong at present, "" if nothing does: for the progress line."""
 

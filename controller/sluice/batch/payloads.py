@@ -114,6 +114,11 @@ class Shape:
         """Whether several rows may share a request."""
         return self.payload in (Payload.NDARRAY, Payload.TENSOR)
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether a request may be sent again for no other reason than to look: feedback counts."""
+        return self.payload is not Payload.FEEDBACK
+
     def outcome(self, item: Item, answer: Json) -> Outcome:
         """The output's line for a row. Raises UnfitRow if the answer lacks what is asked for."""
         if self.form is Form.PREDICTION:

@@ -123,6 +123,7 @@ class Run:
         exhausted = False
         waiting: dict[int, list[Outcome]] = {}
         saved, give_up = clock.monotonic(), float("inf")
+        self._tell()
         while True:
             held = bool(self._hold())
             while not (exhausted or held or self.interrupted) and sent - written < window:

@@ -1,8 +1,8 @@
 """From rows to outcomes: trying again, waiting an outage out, and finding the row that is at fault.
 
 A request that several rows share and that fails for what is in it is cut in halves until the rows
-at fault stand alone. A target that is away is nobody's fault: rows fail for it only while others
-are answered, else they wait until `Weather` loses its patience.
+at fault stand alone. A target that is away is nobody's fault: rows fail for it only when others
+are answered in the meantime, else they wait until `Weather` loses its patience.
 """
 
 from __future__ import annotations
@@ -92,22 +92,51 @@ class Sender:
             body = self._shape.request(items)
         except UnfitRow as error:
             return self._split(items, Trouble(str(error), final=True), 0)
-        before, attempts = self._weather.answers, 0
+        weather = self._weather
+        before, attempts, strikes = weather.answers, 0, 0
         while True:
             self._pace.take()
             attempts += 1
             found = self._attempt(items, body)
             if not isinstance(found, Trouble):
+                if weather.known is None and self._shape.repeatable:
+                    weather.known = body
                 return found
-            if found.away:
-                self._weather.away(found.reason)
-                if found.retry_after:
-                    self._pace.hold(found.retry_after)
-                others = self._weather.answers > before or not self._weather.patient
-                if attempts >= self._attempts and others:
+            if not found.away:
+                if len(items) > 1 or found.final or attempts >= self._attempts:
                     return self._split(items, found, attempts)
-            elif len(items) > 1 or found.final or attempts >= self._attempts:
+                self._pace.wait(self._backoff(attempts))
+                continue
+            if weather.answers > before or not weather.patient:
+                strikes += 1  # others were answered, only these rows were not
+            if strikes >= self._attempts:
                 return self._split(items, found, attempts)
+            weather.away(found.reason)
+            if found.retry_after:
+                self._pace.hold(found.retry_after)
+            before = weather.answers
+            self._pace.wait(self._backoff(attempts))
+            if attempts >= self._attempts:
+                self._await_target(attempts)
+
+    def _await_target(self, attempts: int) -> None:
+        """Until a request that was answered before is answered again, if there is one.
+
+        It tells a row that breaks its connections, or the server, from a target that is away.
+        """
+        weather = self._weather
+        while weather.patient and weather.known is not None:
+            self._pace.take()
+            attempts += 1
+            try:
+                status = self._exchange(weather.known, f"{self._shape.batch_id}-probe").status
+                reason = f"HTTP {status}"
+            except NoAnswerError as error:
+                status, reason = 0, str(error)
+            if status == 200:
+                weather.answered()
+                return
+            weather.away(reason)
             self._pace.wait(self._backoff(attempts))
 
     def _attempt(self, items: list[Item], body: bytes) -> list[Outcome] | Trouble:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -91,6 +92,9 @@ def signals(run: Run) -> Iterator[list[int]]:
 
     def catch(number: int, frame: object) -> None:
         del frame
+        if not caught:
+            # By the number alone: the stream may be in the middle of a line of its own.
+            os.write(2, b"finishing what is under way; Ctrl-C again ends at once\n")
         caught.append(number)
         run.interrupt()
 

@@ -165,11 +165,38 @@ def test_without_patience_an_outage_fails_rows_as_any_other_error() -> None:
 
 
 def test_a_row_that_breaks_its_connections_fails_while_others_are_answered() -> None:
-    setting = Setting(turns(NoAnswerError("reset"), NoAnswerError("reset"), NoAnswerError("reset")))
-    setting.clock.wait = lambda event, seconds: (  # type: ignore[method-assign]
-        setting.weather.answered(), setting.clock.advance(seconds), False,
-    )[-1]  # fmt: skip
-    assert setting.send(1)[0]["reason"] == "reset"
+    def poison(values: list[Any]) -> Reply:
+        if 13 in values:
+            raise NoAnswerError("reset")
+        return ok(values)
+
+    setting = Setting(poison)
+    assert setting.send(1)[0]["prediction"] == [-1]
+    found = setting.send(13)[0]  # alone by now: what was answered before tells that it is the row
+    assert found["reason"] == "reset"
+    assert setting.asked == [[1], [13], [13], [13], [1], [13], [1], [13], [1], [13]]
+
+
+def test_a_row_that_brings_the_server_down_fails_when_the_server_is_back() -> None:
+    down = 0
+
+    def crashing(values: list[Any]) -> Reply:
+        nonlocal down
+        down = 3 if 13 in values else max(0, down - 1)
+        if down:
+            raise NoAnswerError("refused")
+        return ok(values)
+
+    setting = Setting(crashing)
+    setting.send(1)
+    found = setting.send(13)[0]
+    assert (found["row"], found["reason"]) == (0, "refused")
+    assert setting.send(2)[0]["prediction"] == [-2]
+
+
+def test_feedback_is_never_repeated_to_look_whether_the_target_is_there() -> None:
+    assert not Shape(Payload.FEEDBACK).repeatable
+    assert Shape(Payload.MESSAGE).repeatable
 
 
 def test_a_row_that_takes_too_long_fails_all_by_itself() -> None:
