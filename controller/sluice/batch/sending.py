@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,10 @@ _AWAY = frozenset({429, 502, 503, 504})
 # Never the row's fault: all others would end the same.
 _REFUSED = {401: "who is asking is not known", 403: "this is not allowed",
             404: "nothing is served there", 405: "nothing takes POST there"}  # fmt: skip
+# What Seldon's executor answers, as a 500, when the model's container does not: Go's words.
+_MODEL_AWAY = re.compile(
+    r'\w+ "http[^"]*": .*(connection refused|connection reset|broken pipe|no such host|\bEOF\b)'
+)
 _BACKOFF, _BACKOFF_CAP = 0.5, 30.0
 _EXCERPT = 200
 _MOST_UNDIVIDED = 3
@@ -153,22 +158,27 @@ class Sender:
         if reply.status in _AWAY:
             reason = f"HTTP {reply.status}: {excerpt(reply.body)}"
             return Trouble(reason, reply.status, away=True, retry_after=reply.retry_after)
-        self._weather.answered()
-        return self._read(items, reply)
+        found = self._read(items, reply)
+        if not isinstance(found, Trouble) or not found.away:
+            self._weather.answered()
+        return found
 
     def _read(self, items: list[Item], reply: Reply) -> list[Outcome] | Trouble:
         status = reply.status
         if status != 200:
-            reason = f"HTTP {status}: {_said(reply.body)}"
-            return Trouble(reason, status, final=status not in (408, 500))
+            said = _said(reply.body)
+            away = status == 500 and _MODEL_AWAY.match(said) is not None
+            return Trouble(
+                f"HTTP {status}: {said}", status, away=away, final=status not in (408, 500)
+            )
         try:
             answer = json.loads(reply.body)
         except (ValueError, RecursionError):
             return Trouble(f"the answer is not JSON: {excerpt(reply.body)}", status)
         if not isinstance(answer, dict):
             return Trouble(f"the answer is no object: {excerpt(reply.body)}", status)
-        said = answer.get("status")
-        if isinstance(said, dict) and said.get("status") in ("FAILURE", 1):
+        stated = answer.get("status")
+        if isinstance(stated, dict) and stated.get("status") in ("FAILURE", 1):
             return Trouble(f"the model said FAILURE: {_said(reply.body)}", status)
         parts: list[dict[str, Any]] | None = [answer]
         if len(items) > 1:

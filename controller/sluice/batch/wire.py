@@ -33,6 +33,10 @@ class NoAnswerError(SluiceError):
         self.slow = slow
 
 
+class UntrustedError(SluiceError):
+    """The target's certificate is not to be believed; waiting would not help."""
+
+
 @dataclass(frozen=True)
 class Reply:
     """`retry_after`: seconds that the server asks to wait, None if it says none."""
@@ -43,7 +47,10 @@ class Reply:
 
 
 class Exchange(Protocol):
-    """Sends a body; `request_id` marks the request in logs. Raises NoAnswerError. Thread-safe."""
+    """Sends a body; `request_id` marks the request in logs. Thread-safe.
+
+    Raises NoAnswerError, or UntrustedError.
+    """
 
     def __call__(self, body: bytes, request_id: str, /) -> Reply: ...
 
@@ -116,6 +123,11 @@ class Wire:
         except urllib3.exceptions.ReadTimeoutError as error:
             raise NoAnswerError(f"no answer within {self._seconds:g}s", slow=True) from error
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise UntrustedError(
+                    f"the target's certificate cannot be verified ({_words(error)}): give its CA "
+                    "by --ca-file"
+                ) from error
             raise NoAnswerError(_words(error)) from error
         return Reply(answer.status, content, _retry_after(answer.headers.get("Retry-After")))
 

@@ -22,9 +22,7 @@ def model() -> Iterator[Model]:
 
 
 @pytest.fixture
-def batch(
-    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., int]:
+def batch(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Runs `sluice batch` from `in.jsonl` (written first, if rows are given) to `out.jsonl`."""
 
     def run(*words: str, rows: Any = None, file: str = "in.jsonl") -> int:

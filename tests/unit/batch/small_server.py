@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,12 +39,15 @@ def broken(status: int, info: str) -> Answer:
 
 
 class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: Any) -> None:
+        """A client that goes is what some tests are about."""
+
     daemon_threads = True
     request_queue_size = 128
 
 
 @contextmanager
-def serving(model: Model) -> Iterator[str]:
+def serving(model: Model, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """The model's URL, for as long as the block lasts."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -57,7 +61,7 @@ def serving(model: Model) -> Iterator[str]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             model.asked.append(body)
-            model.headers.append(dict(self.headers))
+            model.headers.append({**self.headers, "x-port": str(self.client_address[1])})
             model.paths.append(self.path)
             found = model.answer(body)
             if found is None:  # the connection breaks
@@ -65,16 +69,20 @@ def serving(model: Model) -> Iterator[str]:
                 return
             status, content, headers = found
             self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name.replace("_", "-"), value)
-            self.send_header("Content-Length", str(len(content)))
+            whole = {"Content-Length": str(len(content))}
+            whole |= {name.replace("_", "-"): value for name, value in headers.items()}
+            for name, value in whole.items():
+                self.send_header(name, value)
+            self.close_connection = whole["Content-Length"] != str(len(content))
             self.end_headers()
             self.wfile.write(content)
 
     server = _Server(("127.0.0.1", 0), Handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
-    model.url = f"http://127.0.0.1:{server.server_port}"
+    model.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
     try:
         yield model.url
     finally:

@@ -168,7 +168,12 @@ def test_the_summary_is_for_programs_too(batch: Batch, model: Model, capsys: Cap
 
     assert batch("--summary", "json", rows=[[1], []]) == 1
     found = check(capsys.readouterr().out, "batch")
-    assert (found["outcome"], found["rows"], found["ok"], found["failed"]) == ("RowsFailed", 2, 1, 1)
+    assert (found["outcome"], found["rows"], found["ok"], found["failed"]) == (
+        "RowsFailed",
+        2,
+        1,
+        1,
+    )
     model.answer = lambda body: (403, b"", {})
     assert batch("--summary", "json", "--overwrite") == 1
     found = check(capsys.readouterr().out, "batch")
@@ -206,9 +211,7 @@ def test_through_the_gateway_it_warns_of_a_rollout(
     assert "count in its evidence" in told
 
 
-def test_no_rollout_no_warning(
-    batch: Batch, model: Model, kube: FakeKube, capsys: Capture
-) -> None:
+def test_no_rollout_no_warning(batch: Batch, model: Model, kube: FakeKube, capsys: Capture) -> None:
     in_progress(kube, phase="Idle")
     in_progress(kube, name="tulip")
     assert batch("-d", "iris", "--gateway", model.url, rows=[[1]]) == 0
@@ -273,8 +276,8 @@ def test_a_revision_is_reached_by_its_own_service(
     capsys: Capture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from sluice.cli import batch as command
     from sluice.batch.wire import Wire
+    from sluice.cli import batch as command
 
     in_progress(kube)
     urls: list[str] = []

@@ -1,4 +1,4 @@
-"""Killed at any moment, ended by Ctrl-C or SIGTERM: every row once, in order, by the same command."""
+"""Killed at any moment, or ended by Ctrl-C: every row once, in order, by the same command."""
 
 from __future__ import annotations
 

@@ -62,8 +62,8 @@ def ok(values: list[Any]) -> Reply:
     return Reply(200, json.dumps({"data": {"ndarray": [[-value] for value in values]}}).encode())
 
 
-def failure(status: int = 500, info: str = "no such flower") -> Reply:
-    return Reply(status, json.dumps({"status": {"info": info, "reason": "MODEL"}}).encode())
+def failure(status: int = 500, info: str = "no such flower", reason: str = "MODEL") -> Reply:
+    return Reply(status, json.dumps({"status": {"info": info, "reason": reason}}).encode())
 
 
 def turns(*acts: Reply | Exception | Act) -> Act:
@@ -119,7 +119,17 @@ def test_what_cannot_be_sent_is_not_sent() -> None:
 
 @pytest.mark.parametrize(
     "away",
-    [Reply(503, b"no healthy upstream"), Reply(429, b""), NoAnswerError("refused"), Reply(502, b"")],
+    [
+        failure(
+            500,
+            'Post "http://m:9000/predict": dial tcp 10.0.0.1:9000: connect: connection refused',
+            "",
+        ),
+        Reply(503, b"no healthy upstream"),
+        Reply(429, b""),
+        NoAnswerError("refused"),
+        Reply(502, b""),
+    ],
 )
 def test_a_target_that_is_away_for_a_while_fails_no_row(away: Reply | Exception) -> None:
     setting = Setting(turns(*[away] * 8, ok))

@@ -94,7 +94,7 @@ def test_a_full_disk_leaves_what_was_safe_before(tmp_path: Path) -> None:
     full.add([GOOD, GOOD])
     full.checkpoint()
     full.add([GOOD, GOOD])
-    with pytest.raises(WritingError, match="No space left on device.*give the same command again"):
+    with pytest.raises(WritingError, match=r"No space left on device.*give the same command again"):
         full.checkpoint()
     full.checkpoint()  # as the end of a run does: it must not pretend
     full.close()
