@@ -290,3 +290,15 @@ def test_a_servers_wish_to_wait_is_understood_in_both_forms() -> None:
 def test_an_answers_excerpt_is_one_short_printable_line() -> None:
     assert excerpt(b"a\n\x1b[31mb") == "a \ufffd[31mb"
     assert len(excerpt(b"x" * 5000)) == 201
+
+
+def test_one_answer_to_others_is_no_excuse_for_the_outage_after_it() -> None:
+    def going(values: list[Any]) -> Reply:
+        if len(setting.asked) == 2:
+            setting.weather.answered()  # somebody else's row, just before the target went
+        raise NoAnswerError("refused")
+
+    setting = Setting(going)
+    with pytest.raises(OutageError):
+        setting.send(1)
+    assert len(setting.asked) > 5
