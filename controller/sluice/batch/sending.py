@@ -151,6 +151,11 @@ class Sender:
         except NoAnswerError as error:
             # A row may take too long all by itself, while the target is well.
             return Trouble(str(error), away=not error.slow)
+        if 300 <= reply.status < 400:
+            raise TargetRefusedError(
+                f"HTTP {reply.status}: a redirect, perhaps to a login, which is not followed; give "
+                "the address it leads to, or a token"
+            )
         if reply.status in _REFUSED:
             raise TargetRefusedError(
                 f"HTTP {reply.status}: {_REFUSED[reply.status]} ({excerpt(reply.body)})"

@@ -220,7 +220,7 @@ def test_a_row_that_takes_too_long_fails_all_by_itself() -> None:
     assert (found[1]["reason"], found[1]["attempts"]) == ("no answer within 60s", 3)
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 405])
+@pytest.mark.parametrize("status", [302, 401, 403, 404, 405])
 def test_what_all_rows_would_get_ends_the_run(status: int) -> None:
     with pytest.raises(TargetRefusedError, match=f"HTTP {status}"):
         Setting(lambda values: Reply(status, b"no")).send(1)
