@@ -28,7 +28,7 @@ class Meter:
         self._bar: Progress | None = None
         if stream.isatty() and not quiet:
             self._bar = Progress(
-                BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[told]}"),
+                BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[told]}", markup=False),
                 console=Console(file=stream), transient=True,
             )  # fmt: skip
             self._task = self._bar.add_task("", total=_ALL, told="")
