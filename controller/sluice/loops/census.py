@@ -24,6 +24,7 @@ class Census:
 
     def __init__(self, now: float) -> None:
         self._now = now
+        self.namespaces: set[str] = set()
         self.phases: Counter[str] = Counter({phase.value: 0 for phase in Phase})
         self.frozen = 0
         self.gated = 0
@@ -37,6 +38,7 @@ class Census:
     def add(self, obj: Mapping[str, Any]) -> None:
         """Count one ModelRollout, as the API server has it."""
         namespace = str(obj["metadata"].get("namespace", ""))
+        self.namespaces.add(namespace)
         status = obj.get("status") or {}
         phase = status.get("phase", Phase.IDLE.value)
         self.phases[phase] += 1
@@ -61,6 +63,10 @@ class Census:
 
     def publish(self, metrics: OwnMetrics) -> None:
         """Replace what the metrics say."""
+        for namespace in self.namespaces:
+            # A counter that begins with 1 has not increased, as Prometheus sees it.
+            for phase in Phase:
+                metrics.decisions.labels(namespace, phase.value)
         for phase, count in self.phases.items():
             metrics.rollouts.labels(phase).set(count)
         metrics.frozen.set(self.frozen)

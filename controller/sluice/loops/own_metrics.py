@@ -118,6 +118,8 @@ class OwnMetrics:
         self.webhooks = counter(
             "sluice_webhooks", "Answers of gates' webhooks: allowed, denied, failed.", ["outcome"]
         )
+        for outcome in ("allowed", "denied", "failed"):
+            self.webhooks.labels(outcome)
         self.audit_errors = counter("sluice_audit_errors", "Writes to the audit log that failed.")
         self.api_requests = counter(
             "sluice_api_requests", "Kubernetes API requests.", ["verb", "resource", "code"]
