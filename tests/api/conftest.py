@@ -124,7 +124,7 @@ class Cluster:
         return name
 
 
-def _running(directory: Path) -> Iterator[Cluster]:
+def running(directory: Path) -> Iterator[Cluster]:
     supervisor = Supervisor(directory)
     try:
         control_plane = ControlPlane(supervisor, directory, controllers=False)
@@ -142,19 +142,19 @@ def _running(directory: Path) -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The run's API server."""
-    yield from _running(tmp_path_factory.mktemp("cluster"))
+    yield from running(tmp_path_factory.mktemp("cluster"))
 
 
 @pytest.fixture(scope="module")
 def module_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """An API server for the tests of one file, for what would be in others' way."""
-    yield from _running(tmp_path_factory.mktemp("cluster"))
+    yield from running(tmp_path_factory.mktemp("cluster"))
 
 
 @pytest.fixture
 def own_cluster(tmp_path: Path) -> Iterator[Cluster]:
     """An API server of the test's own (2 to 3 s to start)."""
-    yield from _running(tmp_path)
+    yield from running(tmp_path)
 
 
 @pytest.fixture

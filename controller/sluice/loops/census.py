@@ -65,8 +65,8 @@ class Census:
         """Replace what the metrics say."""
         for namespace in self.namespaces:
             # A counter that begins with 1 has not increased, as Prometheus sees it.
-            for phase in Phase:
-                metrics.decisions.labels(namespace, phase.value)
+            for entered in Phase:
+                metrics.decisions.labels(namespace, entered.value)
         for phase, count in self.phases.items():
             metrics.rollouts.labels(phase).set(count)
         metrics.frozen.set(self.frozen)
