@@ -50,6 +50,7 @@ class Rights:
         self._gauge = gauge
         self._interval = interval
         self._look = threading.Event()
+        self._tried = False
         self.missing: list[Granted] = []
 
     def run(self, stop: threading.Event) -> None:
@@ -61,6 +62,7 @@ class Rights:
             except ApiError as error:
                 # Nothing was learnt; what was known before stands.
                 log.warning("the rights cannot be looked at", error=str(error))
+            self._tried = True
             self._pause(stop)
 
     def look_again(self) -> None:
@@ -79,12 +81,18 @@ class Rights:
             if one not in found:
                 log.info("RightGranted", **_fields(one), message=f"may {one.right} again")
         self.missing = found
+        self._tried = True
         self._gauge.replace(
             {(*_fields(one).values(), str(one.optional).lower()): 1 for one in found}
         )
 
     def problem(self) -> str:
-        """Why no work can be done as it should be; "" when only optional rights are missing."""
+        """Why no work can be done as it should be; "" when only optional rights are missing.
+
+        Where nobody may ask for rights at all, none is known to be missing.
+        """
+        if not self._tried:
+            return "the rights have not been looked at yet"
         needed = [one for one in self.missing if not one.optional]
         more = f", and {len(needed) - _SHOWN} more" if len(needed) > _SHOWN else ""
         said = "; ".join(str(one) for one in needed[:_SHOWN])
