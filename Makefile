@@ -18,7 +18,7 @@ TIERS ?= sandbox packaging
 TWO := -q -n $(N) --dist loadfile
 
 .PHONY: help setup parts images test-images lint format crds lock lock-debian test test-unit test-api test-sandbox test-models \
-	test-random contract demo bench clean e2e
+	test-random contract demo bench clean e2e manifests golden test-packaging
 
 help: ## List the targets
 	@awk 'BEGIN{FS=":.*## "} /^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,7 @@ lint: setup ## ruff, mypy --strict, import-linter, generated files in step
 	$(BIN)/python -m sluice.api.crds --check manifests/crds
 	$(BIN)/python -m sluice.cli.documents --check docs/schemas
 	$(BIN)/python -m sluice.cli.reference --check docs/cli.md
+	$(BIN)/python tools/manifests.py --check
 
 format: setup ## Format the code
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
@@ -56,13 +57,20 @@ crds: setup ## Generate manifests/crds, docs/schemas and the option tables of do
 	$(BIN)/python -m sluice.cli.documents docs/schemas
 	$(BIN)/python -m sluice.cli.reference docs/cli.md
 	cp manifests/crds/* charts/sluice/files/crds/
-	cp manifests/rbac/* charts/sluice/files/rbac/
-	cp manifests/rbac/controller*.yaml controller/sluice/kube/shipped_roles/
+
+manifests: crds ## Write manifests/ from the chart, and the goldens anew
+	cp charts/sluice/files/rbac/controller*.yaml controller/sluice/kube/shipped_roles/
+	@$(BIN)/python -m sluice.sandbox.parts packaging
+	$(BIN)/python tools/manifests.py
+	$(MAKE) golden
+
+golden: setup ## Render the chart anew for the tests that compare
+	$(BIN)/python -m tests.packaging.chart.rendering
 
 images: setup ## Container images, digests and SBOMs into dist/images: ARGS="--only controller" REGISTRY=...
 	@$(BIN)/python -m sluice.packaging $(ARGS)
 
-test: lint test-unit parts test-api test-models test-sandbox ## All tiers
+test: lint test-unit parts test-api test-packaging test-models test-sandbox ## All tiers
 
 test-unit: setup ## Pure tests: no process, no network
 	$(PYTEST) tests/unit tests/contract $(TWO)
@@ -84,7 +92,10 @@ test-random: parts ## Random operations on the sandbox: LIVES=20 SEED=1 (about a
 	  $(PYTEST) tests/sandbox/test_random_operations_sandbox.py -q
 
 test-images: setup ## Images: built twice to the same digests, run read-only, labels, SBOMs
-	$(PYTEST) tests/packaging -q
+	$(PYTEST) tests/packaging -q --ignore=tests/packaging/chart
+
+test-packaging: parts ## The chart and the manifests: goldens, alerts, helm and kubectl on a real API server
+	$(PYTEST) tests/packaging/chart $(TWO)
 
 contract: parts ## Replay recordings of the real Seldon against the stand-ins: RECORDINGS=DIR
 	@test -n "$(RECORDINGS)" || { echo "usage: make contract RECORDINGS=DIR"; exit 2; }

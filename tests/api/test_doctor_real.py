@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 from prometheus_parts import until
 
 from sluice._version import __version__
@@ -158,7 +157,11 @@ def installed(module_cluster: Cluster) -> Cluster:
     objects.await_established(client, [one["metadata"]["name"] for one in crds])
     for name in ("seldon-system", "istio-system", "prod"):
         client.request("create", "/api/v1/namespaces", {"metadata": {"name": name}})
-    controller = yaml.safe_load((shipped_manifests() / "controller/deployment.yaml").read_text())
+    [controller] = [
+        obj
+        for obj in objects.read_manifests(shipped_manifests() / "install.yaml")
+        if obj["kind"] == "Deployment"
+    ]
     container = controller["spec"]["template"]["spec"]["containers"][0]
     container["image"] = f"registry.example/sluice-controller:{__version__}"
     deploy(client, controller)
