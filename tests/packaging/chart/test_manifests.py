@@ -125,10 +125,10 @@ def test_dev_is_one_that_talks_and_is_quick() -> None:
     assert "PodDisruptionBudget" not in {o["kind"] for o in found}
 
 
-def test_prod_is_two_that_are_shielded_and_careful() -> None:
+def test_prod_is_two_that_are_shielded_and_keep_a_record() -> None:
     found = built(MANIFESTS / "overlays/prod")
     assert one(found, "Deployment")["spec"]["replicas"] == 2
-    assert arguments(found)[-2:] == ["--default-policy=cautious", "--audit-log=-"]
+    assert arguments(found)[-1:] == ["--audit-log=-"]
     assert one(found, "PodDisruptionBudget")["spec"]["minAvailable"] == 1
     assert one(found, "NetworkPolicy")["spec"]["policyTypes"] == ["Ingress", "Egress"]
 
