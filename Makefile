@@ -15,8 +15,8 @@ SANDBOXES ?= $(N)
 TIERS ?= sandbox packaging
 TWO := -q -n $(N) --dist loadfile
 
-.PHONY: help setup parts lint format crds lock test test-unit test-api test-sandbox test-models \
-	test-random contract demo bench clean
+.PHONY: help setup parts lint format crds statuses lock test test-unit test-api test-gitops test-sandbox \
+	test-models test-random contract demo bench clean
 
 help: ## List the targets
 	@awk 'BEGIN{FS=":.*## "} /^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,7 @@ lint: setup ## ruff, mypy --strict, import-linter, generated files in step
 	$(BIN)/python -m sluice.api.crds --check manifests/crds
 	$(BIN)/python -m sluice.cli.documents --check docs/schemas
 	$(BIN)/python -m sluice.cli.reference --check docs/cli.md
+	$(BIN)/python gitops/argocd/generate.py --check
 
 format: setup ## Format the code
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
@@ -57,13 +58,16 @@ crds: setup ## Generate manifests/crds, docs/schemas and the option tables of do
 	cp manifests/rbac/* charts/sluice/files/rbac/
 	cp manifests/rbac/controller*.yaml controller/sluice/doctor/rbac/
 
-test: lint test-unit parts test-api test-models test-sandbox ## All tiers
+test: lint test-unit parts test-api test-gitops test-models test-sandbox ## All tiers
 
 test-unit: setup ## Pure tests: no process, no network
 	$(PYTEST) tests/unit tests/contract $(TWO)
 
 test-api: parts ## Against a real kube-apiserver and Prometheus
 	$(PYTEST) tests/api $(TWO)
+
+test-gitops: parts ## Argo CD, Flux and the pipelines, by their own libraries and a real API server
+	$(PYTEST) tests/gitops $(TWO)
 
 test-models: parts ## The model images, in their own environment
 	$(PYTEST) tests/model_images -q
@@ -81,6 +85,10 @@ contract: parts ## Replay recordings of the real Seldon against the stand-ins: R
 
 bench: parts ## First figures of cost, as JSON lines
 	$(BIN)/python -m bench $(ARGS)
+
+statuses: setup ## Record anew what the controller writes in every phase; generate for Argo CD
+	$(BIN)/python -m tests.gitops.recording
+	$(BIN)/python gitops/argocd/generate.py
 
 lock: ## Pin requirements/*.in anew (needs pip-tools on the PATH)
 	for f in controller dev seldon tools; do pip-compile -q --generate-hashes --allow-unsafe \

@@ -16,6 +16,7 @@ import (
 	"os"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	sigsyaml "sigs.k8s.io/yaml"
 
@@ -50,11 +51,16 @@ func run(args []string, in io.Reader, out io.Writer) error {
 	documents := yaml.NewYAMLOrJSONDecoder(bufio.NewReader(in), 4096)
 	lines := json.NewEncoder(out)
 	for {
-		object := Object{}
-		if err := documents.Decode(&object); errors.Is(err, io.EOF) {
+		var text json.RawMessage
+		if err := documents.Decode(&text); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return fmt.Errorf("the objects cannot be read: %w", err)
+		}
+		object := Object{}
+		// As a client reads them: whole numbers are int64.
+		if err := utiljson.Unmarshal(text, &object); err != nil {
+			return fmt.Errorf("expected an object: %w", err)
 		}
 		if len(object) == 0 {
 			continue
