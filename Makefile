@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Of `make images`, which reads them from the environment: see docs/images.md.
+export BUILDER REGISTRY TAG PYTHON_IMAGE
 PYTEST := $(BIN)/python -m pytest
 # Two files at a time; each worker has its own API server or sandbox. N=0: one after the other.
 N ?= 2
@@ -15,8 +17,8 @@ SANDBOXES ?= $(N)
 TIERS ?= sandbox packaging
 TWO := -q -n $(N) --dist loadfile
 
-.PHONY: help setup parts lint format crds statuses lock test test-unit test-api test-gitops test-sandbox \
-	test-models test-random contract demo bench clean
+.PHONY: help setup parts images test-images lint format crds statuses lock lock-debian test test-unit test-api test-gitops test-sandbox test-models \
+	test-random contract demo bench clean e2e
 
 help: ## List the targets
 	@awk 'BEGIN{FS=":.*## "} /^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,7 +58,10 @@ crds: setup ## Generate manifests/crds, docs/schemas and the option tables of do
 	$(BIN)/python -m sluice.cli.reference docs/cli.md
 	cp manifests/crds/* charts/sluice/files/crds/
 	cp manifests/rbac/* charts/sluice/files/rbac/
-	cp manifests/rbac/controller*.yaml controller/sluice/doctor/rbac/
+	cp manifests/rbac/controller*.yaml controller/sluice/kube/shipped_roles/
+
+images: setup ## Container images, digests and SBOMs into dist/images: ARGS="--only controller" REGISTRY=...
+	@$(BIN)/python -m sluice.packaging $(ARGS)
 
 test: lint test-unit parts test-api test-gitops test-models test-sandbox ## All tiers
 
@@ -75,9 +80,15 @@ test-models: parts ## The model images, in their own environment
 test-sandbox: parts ## End to end on the sandbox
 	$(PYTEST) tests/sandbox -q -n $(SANDBOXES) --dist loadfile
 
+e2e: setup ## In containers on a cluster made for it (root), or on $SLUICE_KUBECONFIG; KEEP=1 lets it stand
+	SLUICE_E2E_KEEP=$(KEEP) $(PYTEST) tests/e2e -q $(ARGS)
+
 test-random: parts ## Random operations on the sandbox: LIVES=20 SEED=1 (about a minute and a half each)
 	SLUICE_RANDOM_LIVES=$(or $(LIVES),20) SLUICE_RANDOM_SEED=$(or $(SEED),1) \
 	  $(PYTEST) tests/sandbox/test_random_operations_sandbox.py -q
+
+test-images: setup ## Images: built twice to the same digests, run read-only, labels, SBOMs
+	$(PYTEST) tests/packaging -q
 
 contract: parts ## Replay recordings of the real Seldon against the stand-ins: RECORDINGS=DIR
 	@test -n "$(RECORDINGS)" || { echo "usage: make contract RECORDINGS=DIR"; exit 2; }
@@ -91,9 +102,12 @@ statuses: setup ## Record anew what the controller writes in every phase; genera
 	$(BIN)/python gitops/argocd/generate.py
 
 lock: ## Pin requirements/*.in anew (needs pip-tools on the PATH)
-	for f in controller dev seldon tools; do pip-compile -q --generate-hashes --allow-unsafe \
+	for f in controller stand-ins dev seldon sbom tools; do pip-compile -q --generate-hashes --allow-unsafe \
 	  --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header \
 	  --annotation-style=line requirements/$$f.in -o requirements/$$f.txt; done
+
+lock-debian: setup ## Pin requirements/debian*.txt anew (on Debian bookworm)
+	$(BIN)/python -m sluice.sandbox.debian_lock
 
 clean: ## Remove .venv, .sandbox and caches of the tree
 	rm -rf $(VENV) .sandbox .mypy_cache .ruff_cache .hypothesis build dist controller/*.egg-info

@@ -13,7 +13,7 @@ from sluice.sandbox.layout import Layout
 from sluice.sandbox.up import Options, Sandbox
 
 # A lease short enough to be waited for, and long enough to be kept on a machine that is busy.
-CONTROLLER = ("--pulse=1", "--status-interval=1", "--lease-seconds=6")
+CONTROLLER = ("--pulse=1", "--status-interval=1", "--lease-seconds=6", "--settle=1")
 
 
 @pytest.fixture(scope="session")

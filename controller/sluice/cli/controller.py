@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from sluice.api.builtin import DEFAULT_POLICY
 from sluice.cli.options import Context, Kubeconfig
 from sluice.errors import UsageError
 
@@ -39,9 +40,25 @@ def run(
     status_interval: Annotated[
         float, typer.Option(help="Seconds between writes of numbers alone to a status.")
     ] = 60.0,
+    settle: Annotated[
+        float,
+        typer.Option(
+            min=0, help="Seconds a ready candidate waits for gateways to learn its addresses."
+        ),
+    ] = 5.0,
     namespace: Annotated[
-        str | None, typer.Option("--namespace", "-n", help="Watch one namespace; default: all.")
+        list[str] | None,
+        typer.Option(
+            "--namespace", "-n", help="Watch this namespace alone; may be repeated. Default: all."
+        ),
     ] = None,
+    default_policy: Annotated[
+        str,
+        typer.Option(help="ClusterCanaryPolicy of rollouts without a policyRef."),
+    ] = DEFAULT_POLICY,
+    rights_interval: Annotated[
+        float, typer.Option(help="Seconds between looks at the controller's own rights.")
+    ] = 300.0,
     http_address: Annotated[
         str, typer.Option(help="Where /healthz, /readyz and /metrics are served.")
     ] = "0.0.0.0:8080",
@@ -88,6 +105,7 @@ def run(
         ("--pulse", pulse),
         ("--prometheus-timeout", prometheus_timeout),
         ("--status-interval", status_interval),
+        ("--rights-interval", rights_interval),
     ):
         if value <= 0:
             raise UsageError(f"{option} {value:g}: expected more than 0 seconds")
@@ -118,7 +136,9 @@ def run(
     name = os.environ.get("POD_NAME") or socket.gethostname()
     settings = ControllerSettings(
         prometheus=prometheus,
-        namespace=namespace,
+        namespaces=tuple(dict.fromkeys(namespace or ())),
+        default_policy=default_policy,
+        rights_interval=rights_interval,
         lease_namespace=lease_namespace,
         identity=f"{name}_{uuid.uuid4().hex[:8]}",
         lease_seconds=lease_seconds,
@@ -126,6 +146,7 @@ def run(
         retry_period=max(0.2, lease_seconds * 2 / 15),
         pulse=pulse,
         status_interval=status_interval,
+        settle=settle,
         workers=workers,
         listen=http_address,
         webhooks=WebhookSettings(

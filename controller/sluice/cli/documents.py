@@ -85,6 +85,24 @@ class WaitDocument(StatusModel):
     candidate: str | None = Field(description="The candidate's revision, or the rejected one's.")
 
 
+class BatchDocument(StatusModel):
+    """`sluice batch --summary json`, whatever the end."""
+
+    input: str
+    output: str
+    failed_output: str = Field(description="Where failed rows are, if there are any.")
+    target: str
+    batch_id: str
+    outcome: Literal["Done", "RowsFailed", "Stopped", "Interrupted"]
+    message: str = Field(description="Why it stopped early; empty otherwise.")
+    rows: int = Field(description="Done so far, over all runs: ok and failed.")
+    ok: int
+    failed: int
+    runs: int = Field(description="How often it was begun or resumed.")
+    seconds: float = Field(description="Over all runs.")
+    rows_per_second: float
+
+
 DOCUMENTS: dict[str, type[StatusModel]] = {
     "list": ListDocument,
     "status": RolloutDocument,
@@ -92,6 +110,7 @@ DOCUMENTS: dict[str, type[StatusModel]] = {
     "history-entry": HistoryEntry,
     "history-at": LiveDocument,
     "wait": WaitDocument,
+    "batch": BatchDocument,
 }
 
 

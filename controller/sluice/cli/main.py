@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from sluice.cli import (
+    batch,
     commands,
     completion,
     controller,
@@ -59,6 +60,7 @@ app.command("controller")(controller.run)
 app.command("simulate")(simulate.simulate)
 app.command("lint")(lint.lint)
 app.command("replay")(replay.replay)
+app.command("batch")(batch.batch)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(sandbox.demo)
 app.add_typer(sandbox.app, name="sandbox")

@@ -28,7 +28,7 @@ class Settings:
     namespace_label: str = ""
     pod_label: str = ""
     pulse: float | None = None
-    namespace: str | None = None
+    namespaces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _read(deployment: Object) -> Found:
         namespace_label=given.get("--namespace-label", ""),
         pod_label=given.get("--pod-label", ""),
         pulse=_number(given.get("--pulse", "")),
-        namespace=given.get("--namespace") or given.get("-n") or None,
+        namespaces=_namespaces(arguments),
     )
     return Found(
         namespace,
@@ -112,6 +112,16 @@ def _container(pod: Object) -> Object:
     containers = pod.get("containers") or [{}]
     named = [c for c in containers if c.get("name") == "controller"]
     return dict((named or containers)[0])
+
+
+def _namespaces(arguments: Sequence[str]) -> tuple[str, ...]:
+    """The option may be repeated."""
+    found = []
+    for i, argument in enumerate(arguments):
+        name, separator, value = argument.partition("=")
+        if name in ("--namespace", "-n"):
+            found.append(value if separator else "".join(arguments[i + 1 : i + 2]))
+    return tuple(dict.fromkeys(name for name in found if name))
 
 
 def parse_arguments(arguments: Sequence[str]) -> dict[str, str]:

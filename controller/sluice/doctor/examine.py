@@ -85,7 +85,7 @@ class Examination:
         reading = self._reading
         self._group("crds", lambda: (None, crds.check(reading)), None)
         found = self._group("controller", lambda: self._controller(now), nothing)
-        watched = found.settings.namespace
+        watched = found.settings.namespaces
         if found.deployment is not None or not found.known:
             account = found.service_account
             self._group(
@@ -113,7 +113,7 @@ class Examination:
         operator = seldon_core.find_operator(self._reading)
         return operator, seldon_core.check(self._reading, operator)
 
-    def _rollouts(self, watched: str | None) -> list[Finding]:
+    def _rollouts(self, watched: Sequence[str]) -> list[Finding]:
         listed = self._reading.in_scope(MODEL_ROLLOUTS)
         return [] if listed is None else rollouts.check(listed, watched)
 

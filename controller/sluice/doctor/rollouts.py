@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pydantic import ValidationError
 
@@ -11,8 +11,8 @@ from sluice.doctor.findings import Finding, error, note, ok, warning
 from sluice.doctor.reading import Object, name_of
 
 
-def check(rollouts: list[Object], watched: str | None = None) -> list[Finding]:
-    """Findings for every ModelRollout. `watched`: the one namespace the controller watches."""
+def check(rollouts: list[Object], watched: Sequence[str] = ()) -> list[Finding]:
+    """Findings for every ModelRollout. `watched`: the only namespaces the controller watches."""
     findings = [finding for each in rollouts for finding in _of_one(each, watched)]
     fine = len(rollouts) - len({finding.where for finding in findings})
     if not rollouts:
@@ -24,16 +24,16 @@ def check(rollouts: list[Object], watched: str | None = None) -> list[Finding]:
     return findings
 
 
-def _of_one(rollout: Object, watched: str | None) -> Iterator[Finding]:
+def _of_one(rollout: Object, watched: Sequence[str]) -> Iterator[Finding]:
     where = name_of(rollout)
     meta = rollout["metadata"]
     inspect = f"sluice status {meta['name']} -n {meta['namespace']}"
-    if watched and meta["namespace"] != watched:
+    if watched and meta["namespace"] not in watched:
         yield error(
             "RolloutNotWatched",
-            f"the controller watches namespace {watched} alone",
+            f"the controller watches {', '.join(watched)} alone",
             where,
-            "take --namespace off the controller, or move the rollout",
+            "give the controller this --namespace too (helm: watchNamespaces), or move the rollout",
         )
         return
     try:

@@ -41,7 +41,8 @@ class Inputs:
     `counted` are the newest increment's requests by predictor, for where the
     VirtualService cannot be read; `mirrored` are those of them that were copies for a shadow.
     `elsewhere` are the rollouts of `gates.promotedIn` by namespace/name, `answers` those of
-    webhooks by question.
+    webhooks by question. `settle`: so many seconds pass between a candidate's readiness and its
+    first share, in which the gateways learn its pods' addresses.
     """
 
     rollout: Rollout
@@ -57,6 +58,7 @@ class Inputs:
     checkpoint: Checkpoint | None = None
     elsewhere: Mapping[str, Elsewhere] = field(default_factory=dict)
     answers: Mapping[str, Answer] = field(default_factory=dict)
+    settle: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -62,11 +62,17 @@ def _unready_for(draft: Draft) -> float:
 def _ready(draft: Draft) -> None:
     candidate = draft.candidate()
     if draft.status.ready_at is None:
-        draft.set(ready_at=to_wire(draft.now))
+        # Its life under traffic, and so its warm-up, begins when gateways surely know its pods: a
+        # route and the addresses behind it reach them by different ways, and nobody tells when.
+        draft.set(ready_at=to_wire(draft.now + draft.inputs.settle))
         draft.note("CandidateReady", f"revision {candidate.revision} is ready")
     world = draft.inputs.world
+    left = (from_wire(draft.status.ready_at) or draft.now) - draft.now
     if world.blockers():
         say_frozen(draft)
+    elif left > 0:
+        draft.set(message=f"revision {candidate.revision} is ready; gateways learn its addresses")
+        draft.look_again_in(left)
     elif draft.status.pause is None:
         _leave_preparing(draft)
     else:

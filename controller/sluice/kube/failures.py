@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -28,6 +29,8 @@ _BY_STATUS: dict[int, tuple[type[ApiError], str]] = {
     429: (ApiUnavailableError, "the API server asks for patience"),
 }
 
+# As the API server words it whatever authorizes: `User "x" cannot patch resource "y" in API group`.
+_NO_RIGHT = re.compile(r'User "[^"]*" cannot \w+ resource')
 _REJECTED_UNREAD = "the server rejected our request due to an error in our request"
 # The server may quote a whole object.
 _SAID_LENGTH = 800
@@ -55,6 +58,14 @@ def from_status(
     if retry_after is None and details.get("retryAfterSeconds"):
         retry_after = float(details["retryAfterSeconds"])
     return kind(message, status=code, reason=reason, verb=verb, path=path, retry_after=retry_after)
+
+
+def lacks_right(error: ApiError) -> bool:
+    """Whether a refusal means that a role lacks a verb.
+
+    A namespace that is going away, a quota and an admission plugin refuse with 403 too.
+    """
+    return error.status == 403 and _NO_RIGHT.search(str(error)) is not None
 
 
 def from_body(

@@ -10,7 +10,13 @@ from typing import Any
 import structlog
 
 from sluice.clock import Clock
-from sluice.errors import ApiError, ApiUnavailableError, GoneError
+from sluice.errors import (
+    ApiError,
+    ApiUnavailableError,
+    ForbiddenError,
+    GoneError,
+    NotFoundError,
+)
 from sluice.kube.client import Client
 from sluice.kube.resources import Resource
 from sluice.kube.watching import WatchEvent, WatchStream
@@ -66,6 +72,7 @@ class Reflector:
         label_selector: str = "",
         field_selector: str = "",
         page_limit: int = 500,
+        optional: bool = False,
         trim: Callable[[Object], Object] = without_managed_fields,
     ) -> None:
         self._client = client
@@ -77,6 +84,8 @@ class Reflector:
         self._label_selector = label_selector
         self._field_selector = field_selector
         self._page_limit = page_limit
+        self.optional = optional
+        """Whether its owner can do without: a refusal is logged once then, not at every try."""
         self._trim = trim
         self._cache: dict[Key, Object] = {}
         self._version = ""
@@ -166,7 +175,8 @@ class Reflector:
             if error is None or isinstance(error, GoneError):
                 return 0.0
         self.failures += 1
-        if error is not None:
+        refused = isinstance(error, ForbiddenError | NotFoundError)
+        if error is not None and not (self.optional and refused and self.failures > 1):
             _log.warning(
                 "watch_interrupted",
                 resource=self.resource.qualified,

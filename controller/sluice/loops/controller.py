@@ -12,11 +12,14 @@ from typing import Any
 
 import structlog
 
+from sluice._version import __version__
 from sluice.clock import Clock, SystemClock
 from sluice.errors import ApiError, ConflictError, UsageError
 from sluice.kube.client import Client
 from sluice.kube.events import EventRecorder
+from sluice.kube.failures import lacks_right
 from sluice.kube.lease import Elector
+from sluice.kube.roles import granted
 from sluice.kube.workqueue import WorkQueue
 from sluice.loops.audit import AuditLog
 from sluice.loops.gatekeeping import Gatekeeper
@@ -28,9 +31,10 @@ from sluice.loops.own_metrics import OwnMetrics
 from sluice.loops.posting import HostRules, HttpPost
 from sluice.loops.pulse import Pulse
 from sluice.loops.reconcile import Policies, Reconciler
+from sluice.loops.rights import Rights
 from sluice.loops.settings import ControllerSettings, WebhookSettings
 from sluice.loops.stores import OwnWrites
-from sluice.loops.watching import ReflectorStore, Watching
+from sluice.loops.watching import Watching
 from sluice.loops.webhooks import Webhooks
 from sluice.seldon.read import WorldReader
 from sluice.seldon.write import SeldonWriter
@@ -72,11 +76,26 @@ class Controller:
         rng = random.Random()  # noqa: S311 - jitter
         self.queue: WorkQueue[str] = WorkQueue(clock, rng=rng)
         self.watching = Watching(
-            client, clock=clock, rng=rng, namespace=settings.namespace, wake=self._wake
+            client,
+            clock=clock,
+            rng=rng,
+            namespaces=settings.namespaces,
+            default_policy=settings.default_policy,
+            wake=self._wake,
         )
-        self.rollouts = OwnWrites(ReflectorStore(self.watching.rollouts))
+        self.rollouts = OwnWrites(self.watching.rollouts)
         policies = Policies(
-            ReflectorStore(self.watching.policies), ReflectorStore(self.watching.cluster_policies)
+            self.watching.policies,
+            self.watching.cluster_policies,
+            default=settings.default_policy,
+            cluster_problem=self.watching.cluster_policies_problem,
+        )
+        self.rights = Rights(
+            client,
+            granted(settings.lease_namespace, settings.namespaces),
+            clock=clock,
+            gauge=metrics.missing_rights,
+            interval=settings.rights_interval,
         )
         self.recorder = EventRecorder(client, clock=clock, instance=settings.identity)
         sources = self.watching.sources()
@@ -104,8 +123,9 @@ class Controller:
             recorder=_Events(self.recorder),
             metrics=metrics,
             status_interval=settings.status_interval,
+            settle=settings.settle,
             claims=self.watching.index.of_deployment,
-            gatekeeper=Gatekeeper(self.rollouts, self.webhooks, settings.namespace),
+            gatekeeper=Gatekeeper(self.rollouts, self.webhooks, settings.namespaces),
             keeper=Keeper(client, sources.pods, self.audit),
         )
         self.pulse = Pulse(
@@ -137,11 +157,21 @@ class Controller:
     def run(self) -> int:
         """Returns the exit code: 0 when stopped, 1 when the lease was lost."""
         health = HealthServer(self.settings.listen, self.metrics.registry, self._live, self._ready)
+        self.metrics.started.set(self._clock.now())
         health.start()
-        log.info("controller started", identity=self.settings.identity, port=health.port)
+        log.info(
+            "controller started",
+            identity=self.settings.identity,
+            port=health.port,
+            version=__version__,
+            namespaces=list(self.settings.namespaces) or "all",
+        )
         self.recorder.start()
         try:
             self.watching.start(self.stop)
+            threading.Thread(
+                target=self.rights.run, args=(self.stop,), name="rights", daemon=True
+            ).start()
             kept = self.elector.run(self.stop)
         finally:
             self.stop.set()
@@ -210,6 +240,8 @@ class Controller:
             self.queue.add_after(key, 0.1)
         except ApiError as error:
             self.metrics.reconcile_errors.labels(type(error).__name__).inc()
+            if lacks_right(error):
+                self.rights.look_again()
             wait = self.queue.retry(key, at_least=error.retry_after or 0.0)
             log.warning("will retry", rollout=key, error=str(error), seconds=round(wait, 2))
         except Exception as error:  # one odd rollout must not stop the others
@@ -230,7 +262,7 @@ class Controller:
         return f"no pulse for {silent:.0f}s" if silent > limit else ""
 
     def _ready(self) -> str:
-        return self.watching.unsynced()
+        return self.rights.problem() or self.watching.unsynced()
 
 
 def _post(settings: WebhookSettings) -> HttpPost:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sluice.api.rollout import Rollout
@@ -16,13 +16,13 @@ _WHOLE_BUT_WAITING = "WaitingForGate"
 
 
 def elsewhere_of(
-    rollout: Rollout, rollouts: OwnWrites, watched_namespace: str | None
+    rollout: Rollout, rollouts: OwnWrites, watched: Collection[str]
 ) -> dict[str, Elsewhere]:
     """What is known of each rollout that this one waits for, by namespace/name."""
     found = {}
     for ref in rollout.spec.gates.promoted_in:
         namespace = ref.namespace or rollout.namespace
-        found[f"{namespace}/{ref.name}"] = _look(namespace, ref.name, rollouts, watched_namespace)
+        found[f"{namespace}/{ref.name}"] = _look(namespace, ref.name, rollouts, watched)
     return found
 
 
@@ -38,13 +38,11 @@ def shown_to_gates(obj: Object | None) -> Any:
     return status.get("phase"), images, ready.get("status"), ready.get("reason")
 
 
-def _look(
-    namespace: str, name: str, rollouts: OwnWrites, watched_namespace: str | None
-) -> Elsewhere:
-    if watched_namespace is not None and namespace != watched_namespace:
+def _look(namespace: str, name: str, rollouts: OwnWrites, watched: Collection[str]) -> Elsewhere:
+    if watched and namespace not in watched:
         return Elsewhere(
-            problem=f"this controller watches namespace {watched_namespace} alone and cannot see "
-            f"it: run one for the whole cluster, or remove the gate"
+            problem=f"this controller watches {named(watched)} alone and cannot see it: let it "
+            f"watch {namespace} too, or remove the gate"
         )
     obj = rollouts.get(namespace, name)
     if obj is None or "deletionTimestamp" in obj["metadata"]:
@@ -61,6 +59,12 @@ def _look(
         serving=serving and status.phase is Phase.IDLE,
         promoted_at=_promoted_at(status),
     )
+
+
+def named(namespaces: Collection[str]) -> str:
+    """For a sentence: "namespace prod", "namespaces prod and stage"."""
+    *most, last = sorted(namespaces)
+    return f"namespaces {', '.join(most)} and {last}" if most else f"namespace {last}"
 
 
 def _promoted_at(status: RolloutStatus) -> float | None:

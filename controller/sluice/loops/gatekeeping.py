@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from sluice.api.rollout import Rollout
@@ -22,19 +22,19 @@ class Facts:
 
 
 class Gatekeeper:
-    """`namespace` is the only one that is watched; None: all are."""
+    """`watched` are the namespaces that are seen; (): all are."""
 
     def __init__(
-        self, rollouts: OwnWrites, webhooks: Webhooks | None, namespace: str | None
+        self, rollouts: OwnWrites, webhooks: Webhooks | None, watched: Collection[str] = ()
     ) -> None:
         self._rollouts = rollouts
         self._webhooks = webhooks
-        self._namespace = namespace
+        self._watched = watched
 
     def facts(self, rollout: Rollout) -> Facts:
         """What is known now."""
         return Facts(
-            elsewhere_of(rollout, self._rollouts, self._namespace),
+            elsewhere_of(rollout, self._rollouts, self._watched),
             self._webhooks.answers(rollout.key) if self._webhooks else {},
         )
 

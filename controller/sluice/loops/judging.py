@@ -115,6 +115,12 @@ class Judging:
         self._problem = ""
         self._unread: set[str] = set()  # whose stable's history is still to be read
 
+    @property
+    def problem(self) -> str:
+        """Why the last read of the metrics failed; "" when it did not."""
+        with self._lock:
+            return self._problem
+
     def follow(self, comparisons: Iterable[Comparison]) -> None:
         """Make the running comparisons be these: open new ones, close ended ones."""
         wanted = {c.key: c for c in comparisons}

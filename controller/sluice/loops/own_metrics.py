@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
     Histogram,
+    ProcessCollector,
     disable_created_metrics,
 )
 
+from sluice._version import __version__
+
+# The namespace of a rollout. `namespace` alone is what a scrape calls that of the controller's pod.
+WHERE = "rollout_namespace"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60)
+
+
+class Snapshot:
+    """A gauge whose series are replaced together: what is no longer so has no series."""
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+        self._shown: set[tuple[str, ...]] = set()
+
+    def replace(self, values: Mapping[tuple[str, ...], float]) -> None:
+        """`values` by the gauge's labels, in their order."""
+        for gone in self._shown - values.keys():
+            self._gauge.remove(*gone)
+        for labels, value in values.items():
+            self._gauge.labels(*labels).set(value)
+        self._shown = set(values)
 
 
 class OwnMetrics:
@@ -22,7 +45,7 @@ class OwnMetrics:
         self.registry = CollectorRegistry()
         counter, gauge, histogram = self._counter, self._gauge, self._histogram
         self.decisions = counter(
-            "sluice_decisions", "Phases entered, by the phase.", ["namespace", "phase"]
+            "sluice_decisions", "Phases entered, by the phase.", [WHERE, "phase"]
         )
         self.verdicts = counter(
             "sluice_verdicts", "Changes of a check's verdict, by the new one.", ["verdict"]
@@ -30,6 +53,46 @@ class OwnMetrics:
         self.rollouts = gauge("sluice_rollouts", "Rollouts, by phase.", ["phase"])
         self.frozen = gauge("sluice_frozen_rollouts", "Rollouts that wait for Seldon's freeze.")
         self.gated = gauge("sluice_gated_rollouts", "Rollouts that wait for a gate.")
+        self.stalled = self._snapshot(
+            "sluice_stalled_rollouts",
+            "Rollouts whose condition Stalled is True.",
+            [WHERE, "reason"],
+        )
+        self.held = self._snapshot(
+            "sluice_held_rollouts",
+            "Rollouts under way that wait for metrics: Unreachable or NoData.",
+            [WHERE, "reason"],
+        )
+        self.held_seconds = self._snapshot(
+            "sluice_held_seconds",
+            "How long the one that waits longest has waited for metrics.",
+            [WHERE, "reason"],
+        )
+        self.paused = self._snapshot(
+            "sluice_paused_rollouts", "Paused rollouts, by why.", [WHERE, "reason"]
+        )
+        self.frozen_seconds = self._snapshot(
+            "sluice_frozen_seconds", "How long Seldon's longest freeze has lasted.", [WHERE]
+        )
+        self.rollout_seconds = self._snapshot(
+            "sluice_rollout_seconds", "How long the oldest rollout under way has taken.", [WHERE]
+        )
+        self.not_moved = counter(
+            "sluice_traffic_not_moved", "Forced moves of traffic that were not possible."
+        )
+        self.unreadable = gauge(
+            "sluice_metrics_unreadable", "1 while the last read of the metrics failed."
+        )
+        self.missing_rights = self._snapshot(
+            "sluice_missing_rights",
+            "1 for each right of the shipped roles that the controller lacks.",
+            ["verb", "resource", "group", "right_namespace", "role", "optional"],
+        )
+        self.started = gauge("sluice_start_time_seconds", "When this process started.")
+        self._gauge("sluice_build_info", "1, with the version.", ["version"]).labels(
+            __version__
+        ).set(1)
+        ProcessCollector(registry=self.registry)
         self.breach_to_moved = histogram(
             "sluice_breach_to_moved_seconds",
             "From the metrics read that showed harm to the traffic seen off the candidate.",
@@ -65,6 +128,9 @@ class OwnMetrics:
 
     def _gauge(self, name: str, text: str, labels: list[str] | None = None) -> Gauge:
         return Gauge(name, text, labels or [], registry=self.registry)
+
+    def _snapshot(self, name: str, text: str, labels: list[str]) -> Snapshot:
+        return Snapshot(self._gauge(name, text, labels))
 
     def _histogram(self, name: str, text: str) -> Histogram:
         return Histogram(name, text, buckets=_SECONDS, registry=self.registry)

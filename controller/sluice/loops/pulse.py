@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import structlog
 
-from sluice.api.gates import Moment
 from sluice.api.rollout import parse_rollout
-from sluice.api.status import GateState, Phase, RolloutStatus
+from sluice.api.status import Phase, RolloutStatus
 from sluice.clock import Clock
 from sluice.errors import SpecError
+from sluice.loops.census import Census
 from sluice.loops.judging import Comparison, Judging, comparison_of
 from sluice.loops.own_metrics import OwnMetrics
 from sluice.loops.reconcile import Policies
@@ -71,6 +70,7 @@ class Pulse:
         changed, queries = self._judging.pulse(now)
         if queries:
             self._metrics.last_pulse.set(now)
+        self._metrics.unreadable.set(1.0 if self._judging.problem else 0.0)
         wanted = changed | self._stale({c.key for c in comparisons}, began)
         # Harm is answered before numbers are written down, however many rollouts changed.
         for key in sorted(wanted, key=self._judging.harmed, reverse=True):
@@ -91,24 +91,17 @@ class Pulse:
 
     def comparisons(self, now: float) -> list[Comparison]:
         """What has to be judged, from the statuses as they stand."""
-        phases: dict[str, int] = {phase.value: 0 for phase in Phase}
-        frozen = gated = 0
+        census = Census(now)
         found = []
         for obj in self._rollouts.values():
-            status = obj.get("status") or {}
-            phase = status.get("phase", Phase.IDLE.value)
-            phases[phase] = phases.get(phase, 0) + 1
-            frozen += 1 if status.get("freeze") else 0
-            gated += any(_keeps_waiting(gate) for gate in status.get("gates") or ())
+            census.add(obj)
+            phase = (obj.get("status") or {}).get("phase")
             if phase in _JUDGED and (comparison := self._comparison(obj, now)):
                 found.append(comparison)
         running = {comparison.key for comparison in found}
         for key in self._known.keys() - running:
             del self._known[key]
-        for phase, count in phases.items():
-            self._metrics.rollouts.labels(phase).set(count)
-        self._metrics.frozen.set(frozen)
-        self._metrics.gated.set(gated)
+        census.publish(self._metrics)
         return found
 
     def _comparison(self, obj: Object, now: float) -> Comparison | None:
@@ -141,10 +134,6 @@ class Pulse:
             policy,
             now,
         )
-
-
-def _keeps_waiting(gate: Mapping[str, Any]) -> bool:
-    return bool(gate.get("state") != GateState.OPEN and gate.get("at") != Moment.AFTER_END)
 
 
 _JUDGED = {phase.value for phase in Phase if phase.judged}

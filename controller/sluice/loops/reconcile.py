@@ -6,11 +6,12 @@ The decision is `sluice.engine.decide`; this module does only what a pure functi
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 import structlog
 
-from sluice.api.builtin import BALANCED, BUILTIN_POLICY_NAME
+from sluice.api.builtin import DEFAULT_POLICY, LIBRARY, built_in
 from sluice.api.policy import CanaryPolicySpec
 from sluice.api.rollout import (
     CLUSTER_POLICY_KIND,
@@ -26,8 +27,9 @@ from sluice.engine.conditions import stalled
 from sluice.engine.decide import decide
 from sluice.engine.inputs import Decision, Desired, Inputs
 from sluice.engine.world import World
-from sluice.errors import NotFoundError, SpecError
+from sluice.errors import ApiError, ForbiddenError, NotFoundError, SpecError
 from sluice.kube.client import Client
+from sluice.kube.failures import lacks_right
 from sluice.kube.resources import MODEL_ROLLOUTS
 from sluice.loops.gatekeeping import Gatekeeper
 from sluice.loops.judging import Judging, comparison_of
@@ -61,11 +63,24 @@ class Recorder(Protocol):
 
 
 class Policies:
-    """The policies known to the API server."""
+    """The policies known to the API server, and those that are built in.
 
-    def __init__(self, namespaced: Store, cluster: Store) -> None:
+    `default` is the ClusterCanaryPolicy of rollouts that name none. `cluster_problem` says why
+    ClusterCanaryPolicies cannot be read, "" when they can.
+    """
+
+    def __init__(
+        self,
+        namespaced: Store,
+        cluster: Store,
+        *,
+        default: str = DEFAULT_POLICY,
+        cluster_problem: Callable[[], str] = str,
+    ) -> None:
         self._namespaced = namespaced
         self._cluster = cluster
+        self._default = default
+        self._cluster_problem = cluster_problem
         self._last: dict[str, tuple[CanaryPolicySpec, str]] = {}
         # The newest parsed version of each, by (namespace, name): many rollouts share a policy.
         self._parsed: dict[tuple[str, str], tuple[str, CanaryPolicySpec]] = {}
@@ -76,7 +91,7 @@ class Policies:
         in_cluster = ref.get("kind", CLUSTER_POLICY_KIND) == CLUSTER_POLICY_KIND
         store = self._cluster if in_cluster else self._namespaced
         namespace = "" if in_cluster else rollout["metadata"].get("namespace", "")
-        obj = store.get(namespace, ref.get("name", ""))
+        obj = store.get(namespace, ref.get("name", "") or self._default)
         return str(obj["metadata"].get("resourceVersion", "")) if obj else ""
 
     def of(self, rollout: Rollout) -> tuple[CanaryPolicySpec, str]:
@@ -102,19 +117,31 @@ class Policies:
     def _find(self, rollout: Rollout) -> tuple[CanaryPolicySpec, str]:
         overrides = rollout.spec.strategy.overrides
         ref = rollout.spec.policy_ref
-        if ref is None:
-            return BALANCED.overridden(overrides), BUILTIN_POLICY_NAME
-        in_cluster = ref.kind == CLUSTER_POLICY_KIND
-        store = self._cluster if in_cluster else self._namespaced
-        obj = store.get("" if in_cluster else rollout.namespace, ref.name)
-        if obj is None:
-            where = "the cluster" if in_cluster else f"namespace {rollout.namespace}"
+        kind, name = (ref.kind, ref.name) if ref else (CLUSTER_POLICY_KIND, self._default)
+        in_cluster = kind == CLUSTER_POLICY_KIND
+        if ref is None and name == DEFAULT_POLICY:
+            return LIBRARY[name].overridden(overrides), built_in(name)
+        if in_cluster and ref and (problem := self._cluster_problem()):
             raise SpecError(
-                "PolicyNotFound",
-                f"spec.policyRef: there is no {ref.kind} {ref.name!r} in {where}; apply it, or "
-                "leave policyRef out to use the built-in balanced one",
+                "PolicyNotReadable",
+                f"spec.policyRef: this controller is confined to namespaces and may not read "
+                f"ClusterCanaryPolicies, so {name!r} is not known to it; name a CanaryPolicy of "
+                f"namespace {rollout.namespace}, leave policyRef out, or give it the role "
+                f"(rbac.clusterPolicies of the chart): {problem}",
             )
-        return self._parse(obj).overridden(overrides), f"{ref.kind}/{ref.name}"
+        store = self._cluster if in_cluster else self._namespaced
+        obj = store.get("" if in_cluster else rollout.namespace, name)
+        if obj is not None:
+            return self._parse(obj).overridden(overrides), f"{kind}/{name}"
+        if in_cluster and name in LIBRARY:
+            return LIBRARY[name].overridden(overrides), built_in(name)
+        where = "the cluster" if in_cluster else f"namespace {rollout.namespace}"
+        whose = "spec.policyRef" if ref else "--default-policy of the controller"
+        raise SpecError(
+            "PolicyNotFound",
+            f"{whose}: there is no {kind} {name!r} in {where}; apply it, or "
+            f"leave policyRef out to use the default one ({', '.join(LIBRARY)} are built in)",
+        )
 
     def _parse(self, obj: Object) -> CanaryPolicySpec:
         meta = obj["metadata"]
@@ -147,8 +174,10 @@ class Reconciler:
         claims: Callable[[str, str], set[str]],
         gatekeeper: Gatekeeper | None = None,
         keeper: Keeper | None = None,
+        settle: float = 0.0,
     ) -> None:
-        self._gatekeeper = gatekeeper or Gatekeeper(rollouts, None, None)
+        self._settle = settle
+        self._gatekeeper = gatekeeper or Gatekeeper(rollouts, None)
         self._keeper = keeper
         self._claims = claims
         self._client = client
@@ -189,6 +218,12 @@ class Reconciler:
         except SpecError as error:
             self._stall(obj, error)
             return None
+        except ForbiddenError as error:
+            # Whoever rolls out may not read the controller's log. A retry follows all the same.
+            if lacks_right(error):
+                with suppress(ApiError):
+                    self._stall(obj, SpecError("RightMissing", _without_right(error)))
+            raise
 
     def _refuse_second_claim(self, obj: Object, rollout: Rollout) -> None:
         """Two rollouts for one SeldonDeployment would fight: the older one has it."""
@@ -230,6 +265,7 @@ class Reconciler:
                 now,
                 elsewhere=facts.elsewhere,
                 answers=facts.answers,
+                settle=self._settle,
             )
         judgement = self._judging.judgement(rollout.key, comparison.name)
         return Inputs(
@@ -245,6 +281,7 @@ class Reconciler:
             checkpoint=self._judging.checkpoint(rollout.key, comparison.name),
             elsewhere=facts.elsewhere,
             answers=facts.answers,
+            settle=self._settle,
         )
 
     def _act(self, obj: Object, inputs: Inputs, decision: Decision) -> float | None:
@@ -259,6 +296,7 @@ class Reconciler:
                 self._recorder.event(
                     obj, reason="TrafficNotMoved", message=applied.problem, warning=True
                 )
+                self._metrics.not_moved.inc()
                 log.warning("TrafficNotMoved", rollout=rollout.key, message=applied.problem)
             if applied.wrote_spec or applied.wrote_routes:
                 log.info(
@@ -370,6 +408,13 @@ def desired_of(rollout: Rollout) -> Desired:
         create=create,
         replicas=replicas,
         preview=address_of(rollout.deployment_name, rollout.namespace, predictor),
+    )
+
+
+def _without_right(error: ForbiddenError) -> str:
+    return (
+        f"the controller's role lacks a right: {error}. `sluice doctor` names the role; the "
+        "rollout goes on by itself once it has the right"
     )
 
 

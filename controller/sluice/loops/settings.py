@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sluice.api.builtin import DEFAULT_POLICY
+
 
 @dataclass(frozen=True)
 class PrometheusSettings:
@@ -37,12 +39,16 @@ class ControllerSettings:
     """The controller's settings; the defaults are for production.
 
     `pulse` is how often metrics are read, `status_interval` how often numbers alone (no change of
-    verdict, step or phase) are written to a status, `namespace` None means the whole cluster,
-    `audit_log` is a file's path, or "-" for standard output.
+    verdict, step or phase) are written to a status, `namespaces` () means the whole cluster,
+    `default_policy` is the ClusterCanaryPolicy of rollouts that name none, `rights_interval` how
+    often the controller looks whether it has its rights, `audit_log` a file's path, or "-" for
+    standard output. `settle`: seconds between a candidate's readiness and its first traffic.
     """
 
     prometheus: PrometheusSettings = field(default_factory=PrometheusSettings)
-    namespace: str | None = None
+    namespaces: tuple[str, ...] = ()
+    default_policy: str = DEFAULT_POLICY
+    rights_interval: float = 300.0
     lease_namespace: str = "sluice-system"
     lease_name: str = "sluice-controller"
     identity: str = "sluice"
@@ -51,6 +57,7 @@ class ControllerSettings:
     retry_period: float = 2.0
     pulse: float = 10.0
     status_interval: float = 60.0
+    settle: float = 5.0
     workers: int = 4
     listen: str = "0.0.0.0:8080"
     dry_run: bool = False

@@ -80,9 +80,13 @@ class OwnWrites:
 
 
 class Index:
-    """Which rollouts care about a SeldonDeployment, a policy or another rollout. Thread-safe."""
+    """Which rollouts care about a SeldonDeployment, a policy or another rollout. Thread-safe.
 
-    def __init__(self) -> None:
+    `default_policy` is the ClusterCanaryPolicy of those that name none.
+    """
+
+    def __init__(self, default_policy: str = "") -> None:
+        self._default_policy = default_policy
         self._lock = threading.Lock()
         self._deployment_of: dict[str, tuple[str, str]] = {}
         self._by_deployment: dict[tuple[str, str], set[str]] = {}
@@ -102,7 +106,7 @@ class Index:
             self._by_deployment.setdefault(target, set()).add(key)
             kind = ref.get("kind", CLUSTER_POLICY_KIND)
             namespace = "" if kind == CLUSTER_POLICY_KIND else meta["namespace"]
-            self._policy_of[key] = (kind, namespace, ref.get("name", ""))
+            self._policy_of[key] = (kind, namespace, ref.get("name", self._default_policy))
             if awaited := _awaited(meta["namespace"], spec):
                 self._gates_of[key] = awaited
                 for other in awaited:

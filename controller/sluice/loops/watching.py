@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sluice.api.rollout import (
@@ -34,19 +34,32 @@ _SELDONS = "app.kubernetes.io/managed-by=seldon-core"
 _SELDON_KIND = "SeldonDeployment"
 
 
-class ReflectorStore:
-    """A reflector's cache as `sluice.loops.stores.Store`."""
+class Copies:
+    """One kind's reflectors as a `sluice.loops.stores.Store`.
 
-    def __init__(self, reflector: Reflector) -> None:
-        self._reflector = reflector
+    There is one for the whole cluster (its key is ""), or one for each watched namespace.
+    """
+
+    def __init__(self, reflectors: Mapping[str, Reflector]) -> None:
+        self._reflectors = reflectors
+
+    @property
+    def all(self) -> tuple[Reflector, ...]:
+        """The reflectors themselves."""
+        return tuple(self._reflectors.values())
+
+    def of(self, namespace: str) -> Reflector | None:
+        """The one that sees this namespace; None: it is not watched."""
+        return self._reflectors.get(namespace) or self._reflectors.get("")
 
     def get(self, namespace: str, name: str) -> Object | None:
         """The object as last seen."""
-        return self._reflector.get(name, namespace)
+        reflector = self.of(namespace)
+        return reflector.get(name, namespace) if reflector else None
 
     def values(self) -> Iterable[Object]:
         """All objects as last seen."""
-        return self._reflector.items()
+        return [obj for reflector in self.all for obj in reflector.items()]
 
 
 def slim_deployment(obj: Object) -> Object:
@@ -83,29 +96,45 @@ class Watching:
         *,
         clock: Clock,
         rng: random.Random,
-        namespace: str | None,
+        namespaces: Sequence[str] = (),
+        default_policy: str = "",
         wake: Callable[[str], None],
     ) -> None:
         self._client = client
         self._wake = wake
-        self.index = Index()
+        self.index = Index(default_policy)
         self._lock = threading.Lock()
         self._owned: dict[tuple[str, str], dict[str, Object]] = {}
 
-        def reflector(resource: Resource, handler: Any, **more: Any) -> Reflector:
-            where = namespace if resource.namespaced else None
-            return Reflector(
-                client, resource, handler, clock=clock, rng=rng, namespace=where, **more
+        self._confined = bool(namespaces)
+
+        def copies(resource: Resource, handler: Any, **more: Any) -> Copies:
+            where = namespaces if resource.namespaced and namespaces else ("",)
+            return Copies(
+                {
+                    namespace: Reflector(
+                        client,
+                        resource,
+                        handler,
+                        clock=clock,
+                        rng=rng,
+                        namespace=namespace or None,
+                        **more,
+                    )
+                    for namespace in where
+                }
             )
 
-        self.rollouts = reflector(MODEL_ROLLOUTS, self._rollout, trim=slim_rollout)
-        self.policies = reflector(CANARY_POLICIES, self._policy)
-        self.cluster_policies = reflector(CLUSTER_CANARY_POLICIES, self._policy)
-        self.seldon_deployments = reflector(SELDON_DEPLOYMENTS, self._by_name)
-        self.deployments = reflector(
+        self.rollouts = copies(MODEL_ROLLOUTS, self._rollout, trim=slim_rollout)
+        self.policies = copies(CANARY_POLICIES, self._policy)
+        self.cluster_policies = copies(
+            CLUSTER_CANARY_POLICIES, self._policy, optional=self._confined
+        )
+        self.seldon_deployments = copies(SELDON_DEPLOYMENTS, self._by_name)
+        self.deployments = copies(
             DEPLOYMENTS, self._deployment, label_selector=_SELDONS, trim=slim_deployment
         )
-        self.virtual_services = reflector(VIRTUAL_SERVICES, self._by_name)
+        self.virtual_services = copies(VIRTUAL_SERVICES, self._by_name, optional=True)
         self.all = (
             self.policies,
             self.cluster_policies,
@@ -117,32 +146,41 @@ class Watching:
 
     def start(self, stop: threading.Event) -> None:
         """Start every watch."""
-        for reflector in self.all:
-            reflector.start(stop)
+        for copies in self.all:
+            for reflector in copies.all:
+                reflector.start(stop)
 
     def unsynced(self) -> str:
         """Why the copies are not complete yet; "" when they are.
 
         VirtualServices are optional: without the right to read them, or without Istio, the shares
-        counted in requests take their place.
+        counted in requests take their place. So are ClusterCanaryPolicies where the controller is
+        confined to namespaces: a rollout that names one is told so.
         """
-        for reflector in self.all:
+        for reflector in (one for copies in self.all for one in copies.all):
             if reflector.synced.is_set():
                 continue
             error = reflector.last_error
-            if reflector is self.virtual_services and isinstance(
-                error, ForbiddenError | NotFoundError
-            ):
+            if reflector.optional and isinstance(error, ForbiddenError | NotFoundError):
                 continue
+            where = f" of namespace {reflector.namespace}" if reflector.namespace else ""
             why = f": {error}" if error else ""
-            return f"{reflector.resource.qualified} not listed yet{why}"
+            return f"{reflector.resource.qualified}{where} not listed yet{why}"
         return ""
+
+    def cluster_policies_problem(self) -> str:
+        """Why ClusterCanaryPolicies are not known to a confined controller; "" when they are."""
+        [reflector] = self.cluster_policies.all
+        error = reflector.last_error
+        if not self._confined or reflector.synced.is_set() or error is None:
+            return ""
+        return str(error)
 
     def sources(self) -> Sources:
         """Where the world is read from: the copies, and requests for what is rare."""
         direct = from_client(self._client)
         return Sources(
-            seldon_deployment=lambda ns, name: self.seldon_deployments.get(name, ns),
+            seldon_deployment=self.seldon_deployments.get,
             deployments=self.owned_by,
             virtual_service=self._virtual_service,
             pods=direct.pods,
@@ -155,7 +193,9 @@ class Watching:
             return list(self._owned.get((namespace, name), {}).values())
 
     def _virtual_service(self, namespace: str, name: str) -> Object | None:
-        reflector = self.virtual_services
+        reflector = self.virtual_services.of(namespace)
+        if reflector is None:
+            return None
         if not reflector.synced.is_set() and reflector.last_error is not None:
             raise reflector.last_error
         return reflector.get(name, namespace)

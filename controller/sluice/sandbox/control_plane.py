@@ -7,7 +7,6 @@ kubeconfig; nothing skips verification.
 
 from __future__ import annotations
 
-import base64
 import secrets
 import ssl
 import urllib.request
@@ -18,6 +17,7 @@ import yaml
 
 from sluice.errors import SandboxError
 from sluice.sandbox import parts
+from sluice.sandbox.certificates import signing_key
 from sluice.sandbox.ports import free_port
 from sluice.sandbox.processes import Supervisor, write_atomically
 from sluice.sandbox.progress import Progress, Silent
@@ -158,7 +158,7 @@ class ControlPlane:
             for user, groups in self._users.items()
         ]
         write_atomically(pki / "tokens.csv", "\n".join(lines) + "\n")
-        write_atomically(pki / "service-account.key", _signing_key())
+        signing_key(pki, "service-account")
 
     @staticmethod
     def _retry_ports(start: Callable[[], None]) -> None:
@@ -248,18 +248,3 @@ def _answers(url: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
-
-
-_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-_P256_OID = bytes.fromhex("a00a06082a8648ce3d030107")
-
-
-def _signing_key() -> str:
-    """A fresh P-256 key as PEM (RFC 5915, without the optional public key).
-
-    Made by hand because it needs 49 bytes of DER, and no openssl or extra package.
-    """
-    scalar = (secrets.randbelow(_P256_ORDER - 1) + 1).to_bytes(32, "big")
-    body = b"\x02\x01\x01" + b"\x04\x20" + scalar + _P256_OID
-    text = base64.encodebytes(b"\x30" + bytes([len(body)]) + body).decode()
-    return f"-----BEGIN EC PRIVATE KEY-----\n{text}-----END EC PRIVATE KEY-----\n"

@@ -128,18 +128,23 @@ def _bootstrap(routes: Path, clusters: Path, listener_port: int, admin_port: int
         "admin": {"address": _address("127.0.0.1", admin_port)},
         "dynamic_resources": {"cds_config": _watched(clusters)},
         "static_resources": {"listeners": [_listener(routes, listener_port)]},
-        "stats_config": {
-            "use_all_default_tags": False,
-            "stats_tags": [
-                {"tag_name": "envoy.cluster_name", "regex": _CLUSTER_TAG},
-                {"tag_name": "envoy.response_code"},
-                {"tag_name": "envoy.response_code_class"},
-                {"tag_name": "envoy.http_conn_manager_prefix"},
-            ],
-            "histogram_bucket_settings": [
-                {"match": {"prefix": "cluster."}, "buckets": [float(edge) for edge in _BUCKETS_MS]}
-            ],
-        },
+        "stats_config": stats_config(),
+    }
+
+
+def stats_config() -> dict[str, Any]:
+    """How Envoy's series are labelled, and their buckets: as the `envoy` dialect reads them."""
+    return {
+        "use_all_default_tags": False,
+        "stats_tags": [
+            {"tag_name": "envoy.cluster_name", "regex": _CLUSTER_TAG},
+            {"tag_name": "envoy.response_code"},
+            {"tag_name": "envoy.response_code_class"},
+            {"tag_name": "envoy.http_conn_manager_prefix"},
+        ],
+        "histogram_bucket_settings": [
+            {"match": {"prefix": "cluster."}, "buckets": [float(edge) for edge in _BUCKETS_MS]}
+        ],
     }
 
 

@@ -164,6 +164,26 @@ PARTS: dict[str, Part] = {
             tier="cluster",
         ),
         Part(
+            "pause",
+            "1",
+            None,
+            "holds a pod's namespaces",
+            GoSource(module="pause", package="sluice.dev/tools/pause"),
+            2,
+            tier="cluster",
+        ),
+        Part(
+            "metrics-server",
+            "0.8.0",
+            None,
+            "what autoscalers look at",
+            GoSource(
+                module="metrics-server", package="sigs.k8s.io/metrics-server/cmd/metrics-server"
+            ),
+            30,
+            tier="cluster",
+        ),
+        Part(
             "pilot-discovery",
             ISTIO_VERSION,
             None,

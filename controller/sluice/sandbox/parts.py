@@ -143,7 +143,7 @@ def ensure(name: str, progress: Progress | None = None) -> Path:
     if found := _find(part):
         return found
     progress = progress or Silent()
-    with _building(progress):
+    with building(progress):
         entry = _cache_entry(part)
         if not _binary(part, entry).is_file():  # another process may have made it meanwhile
             _make(part, entry, progress)
@@ -166,7 +166,8 @@ def ensure_all(
 
 
 @contextmanager
-def _building(progress: Progress) -> Iterator[None]:
+def building(progress: Progress) -> Iterator[None]:
+    """Hold the cache for a build. Raises ToolError where none is possible (system, disk)."""
     if not sys.platform.startswith("linux"):
         raise ToolError(
             f"the sandbox needs Linux (process groups, 127.0.0.0/8), not {sys.platform}"
@@ -254,7 +255,7 @@ def seldon_env(progress: Progress | None = None) -> Path:
     if (place / ".complete").is_file():
         return place
     progress = progress or Silent()
-    with _building(progress):
+    with building(progress):
         if not (place / ".complete").is_file():
             place.parent.mkdir(parents=True, exist_ok=True)
             with progress.step("install seldon-core", "the model servers", 40) as step:

@@ -17,28 +17,35 @@ _ANNOTATION = "__meta_kubernetes_pod_annotation_prometheus_io"
 
 def configuration(
     *,
-    api_server: str,
-    certificate: Path,
-    token_file: Path,
+    api_server: str | None,
+    certificate: Path | None = None,
+    token_file: Path | None = None,
     envoy_admin: str | None,
     scrape_seconds: float,
 ) -> dict[str, Any]:
     """Scrape ready-made pods by annotation (ports named `metrics*`), and the gateway.
 
-    Series get the labels namespace, pod, container and app; `namespace` comes from nowhere else.
+    Without `api_server` Prometheus is itself a pod, with an account of its own. Series get the
+    labels namespace, pod, container and app; `namespace` comes from nowhere else.
     """
+    discovery: dict[str, Any] = {"role": "pod"}
+    if api_server:
+        discovery |= {
+            "api_server": api_server,
+            "authorization": {"credentials_file": str(token_file)},
+            "tls_config": {"ca_file": str(certificate)},
+        }
+    labels = [
+        _replace(["__meta_kubernetes_namespace"], "namespace"),
+        _replace(["__meta_kubernetes_pod_name"], "pod"),
+        _replace(["__meta_kubernetes_pod_container_name"], "container"),
+        _replace(["__meta_kubernetes_pod_label_app"], "app"),
+    ]
     pods = {
         "job_name": "pods",
         # The Python model server announces its content type twice, which Prometheus 3 refuses.
         "fallback_scrape_protocol": "PrometheusText0.0.4",
-        "kubernetes_sd_configs": [
-            {
-                "role": "pod",
-                "api_server": api_server,
-                "authorization": {"credentials_file": str(token_file)},
-                "tls_config": {"ca_file": str(certificate)},
-            }
-        ],
+        "kubernetes_sd_configs": [discovery],
         "relabel_configs": [
             _keep(f"{_ANNOTATION}_scrape", "true"),
             _keep("__meta_kubernetes_pod_container_port_name", "metrics(-.*)?"),
@@ -50,25 +57,43 @@ def configuration(
                 regex="(.+);([0-9]+)",
                 replacement="$1:$2",
             ),
-            _replace(["__meta_kubernetes_namespace"], "namespace"),
-            _replace(["__meta_kubernetes_pod_name"], "pod"),
-            _replace(["__meta_kubernetes_pod_container_name"], "container"),
-            _replace(["__meta_kubernetes_pod_label_app"], "app"),
+            *labels,
         ],
     }
     jobs: list[dict[str, Any]] = [pods]
+    if not api_server:
+        jobs.append(_by_port(discovery, labels))
     if envoy_admin:
-        labels = {"namespace": "istio-system", "pod": "gateway"}
+        gateway = {"namespace": "istio-system", "pod": "gateway"}
         jobs.append(
             {
                 "job_name": "gateway",
                 "metrics_path": "/stats/prometheus",
-                "static_configs": [{"targets": [envoy_admin], "labels": labels}],
+                "static_configs": [{"targets": [envoy_admin], "labels": gateway}],
             }
         )
     interval = f"{round(scrape_seconds * 1000)}ms"
     times = {"scrape_interval": interval, "scrape_timeout": interval}
     return {"global": {**times, "evaluation_interval": "1m"}, "scrape_configs": jobs}
+
+
+def _by_port(discovery: dict[str, Any], labels: list[dict[str, Any]]) -> dict[str, Any]:
+    """Pods that name their port in an annotation: the gateway, Sluice's controller."""
+    return {
+        "job_name": "pods-by-port",
+        "kubernetes_sd_configs": [discovery],
+        "relabel_configs": [
+            _keep(f"{_ANNOTATION}_scrape", "true"),
+            _keep("__meta_kubernetes_pod_phase", "Running"),
+            {
+                "source_labels": ["__meta_kubernetes_pod_container_port_number"],
+                "action": "keepequal",
+                "target_label": f"{_ANNOTATION}_port",
+            },
+            _replace([f"{_ANNOTATION}_path"], "__metrics_path__", regex="(.+)"),
+            *labels,
+        ],
+    }
 
 
 def _keep(label: str, regex: str) -> dict[str, Any]:

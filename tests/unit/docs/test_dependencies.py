@@ -34,10 +34,12 @@ def test_every_import_is_a_declared_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     always = declared(project["dependencies"])
     sandbox = always | declared(project["optional-dependencies"]["sandbox"])
+    batch = always | declared(project["optional-dependencies"]["batch"])
     missing = {}
     for path in SOURCE.rglob("*.py"):
         part = path.relative_to(SOURCE).parts[0]
         allowed = sandbox if part in ("sandbox", "report", "replay") else always
+        allowed = batch if part == "batch" else allowed
         for name in imported(path) - SELDON_ONLY:
             if DISTRIBUTIONS.get(name, name.replace("_", "-")) not in allowed:
                 missing.setdefault(name, str(path.relative_to(ROOT)))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sluice.kube import roles
+
 ROOT = Path(__file__).resolve().parents[3]
 DOCTOR = ROOT / "controller" / "sluice" / "doctor"
 PATTERNS = (
@@ -36,10 +38,11 @@ def test_no_finding_is_made_in_a_way_the_test_above_cannot_see() -> None:
 
 
 @pytest.mark.parametrize("name", ["controller.yaml", "controller-routes.yaml"])
-def test_the_doctor_asks_for_the_shipped_roles(name: str) -> None:
-    shipped = (ROOT / "manifests" / "rbac" / name).read_text()
-    assert (DOCTOR / "rbac" / name).read_text() == shipped
-    assert {path.name for path in (DOCTOR / "rbac").iterdir()} == {
+def test_the_roles_that_are_asked_for_are_the_shipped_ones(name: str) -> None:
+    shipped = (ROOT / "charts" / "sluice" / "files" / "rbac" / name).read_text()
+    assert (roles.FILES / name).read_text() == shipped
+    assert (ROOT / "manifests" / "rbac" / name).read_text() == shipped
+    assert {path.name for path in roles.FILES.iterdir()} == {
         "controller.yaml",
         "controller-routes.yaml",
     }

@@ -75,6 +75,7 @@ class SmallCluster:
     answers: dict[str, Answer] = field(default_factory=dict)
     changed_by: str | None = None
     change_cause: str | None = None
+    settling: float = 0.0  # seconds
 
     def world(self) -> World:
         """What a reader would read."""
@@ -201,6 +202,7 @@ class SmallCluster:
             counted=self.counted if judged else {},
             elsewhere=self.elsewhere,
             answers=self.answers,
+            settle=self.settling,
         )
 
     def apply(self, plan: Plan) -> None:

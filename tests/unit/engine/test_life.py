@@ -6,6 +6,7 @@ import pytest
 
 from sluice.api.policy import OnUndecided, UndecidedAction
 from sluice.api.status import Phase, Verdict
+from sluice.api.times import from_wire
 from sluice.engine.commands import Command
 from sluice.engine.rollback import DRAIN_SECONDS
 
@@ -50,6 +51,22 @@ def test_a_candidate_comes_in_at_zero_and_last() -> None:
     cluster.unready.add("vbbbb")
     cluster.run(2)
     assert list(cluster.predictors.items()) == [("vaaaa", 100), ("vbbbb", 0)]
+
+
+def test_a_ready_candidate_gets_no_traffic_before_gateways_know_its_addresses() -> None:
+    cluster = SmallCluster(settling=5.0).started()
+    cluster.template = "bbbb"
+    cluster.run(4)
+    ready = from_wire(cluster.status.ready_at)
+    assert ready is not None
+    assert cluster.now < ready
+    assert cluster.status.phase is Phase.PREPARING
+    assert cluster.predictors == {"vaaaa": 100, "vbbbb": 0}
+    assert cluster.decisions[-1].look_again == pytest.approx(ready - cluster.now)
+    cluster.run(int(ready - cluster.now) + 2)
+    assert cluster.status.phase is Phase.STEPPING
+    assert cluster.predictors["vbbbb"] == 5
+    assert from_wire(cluster.status.ready_at) == ready, "the warm-up begins with the traffic"
 
 
 def test_harm_rolls_back_in_the_pass_that_sees_it() -> None:

@@ -95,10 +95,8 @@ class Told:
 class SmallLoop:
     """One rollout; `tick` is ten seconds of life with traffic."""
 
-    def __init__(
-        self, *, watched_namespace: str | None = None, audit: AuditLog | None = None
-    ) -> None:
-        self.watched_namespace = watched_namespace
+    def __init__(self, *, watched: tuple[str, ...] = (), audit: AuditLog | None = None) -> None:
+        self.watched = watched
         self.audit = audit
         self.kube = FakeKube()
         self.client = self.kube.client()
@@ -131,7 +129,7 @@ class SmallLoop:
             metrics=self.metrics,
             status_interval=60,
             claims=self.index.of_deployment,
-            gatekeeper=Gatekeeper(self.rollouts, None, self.watched_namespace),
+            gatekeeper=Gatekeeper(self.rollouts, None, self.watched),
             keeper=Keeper(self.client, from_client(self.client).pods, self.audit),
         )
         self.pulse = Pulse(

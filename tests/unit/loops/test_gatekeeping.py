@@ -84,7 +84,7 @@ def test_another_that_waits_for_a_gate_of_its_own_still_serves() -> None:
 
 
 def test_a_controller_of_one_namespace_says_that_it_cannot_see_the_other() -> None:
-    loop = SmallLoop(watched_namespace="prod")
+    loop = SmallLoop(watched=("prod",))
     stage(loop, "repo/iris:2")
     assert "watches namespace prod alone" in waiting(loop)
 
@@ -114,7 +114,6 @@ def test_only_what_a_gate_looks_at_wakes_those_that_wait() -> None:
         loop.client,
         clock=ManualClock(),
         rng=random.Random(1),
-        namespace=None,
         wake=woken.append,
     )
     watching.index.put(waiter("a", gates=GATES))

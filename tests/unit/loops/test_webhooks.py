@@ -21,7 +21,7 @@ from sluice.engine.facts import Question
 from sluice.errors import WebhookDeniedError, WebhookError
 from sluice.loops.posting import LONGEST_ANSWER, HostRules, HttpPost, Reply
 from sluice.loops.webhooks import Webhooks, signature, understood
-from sluice.sandbox.operator.certificate import Certificate, self_signed
+from sluice.sandbox.certificates import Certificate, self_signed
 from sluice.testing.clock import ManualClock
 
 KEY = "prod/iris"

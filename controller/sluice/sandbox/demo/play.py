@@ -21,7 +21,7 @@ from sluice.sandbox.demo.timeline import Run
 from sluice.sandbox.up import Sandbox, shipped_manifests
 
 RATE = 60.0
-CONTROLLER_ARGS = ("--pulse=1", "--status-interval=1")
+CONTROLLER_ARGS = ("--pulse=1", "--status-interval=1", "--settle=1")
 _LOOK_SECONDS = 0.25
 _OUTAGE_SECONDS = 15.0
 _DEADLINE_SECONDS = 120.0

@@ -61,7 +61,7 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     unit = _unit(predictor)
     pod_address = environment.get("SLUICE_POD_IP", "")
     own = pod_address or "127.0.0.1"
-    annotations = _annotations(environment.get("SLUICE_PODINFO", ""))
+    annotations = _annotations(environment.get("SLUICE_PODINFO", "/etc/podinfo"))
     return Settings(
         deployment=flags.sdep,
         namespace=flags.namespace,

@@ -11,15 +11,16 @@ import base64
 import json
 import ssl
 import threading
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from sluice.errors import NotFoundError
 from sluice.kube.client import Client
+from sluice.sandbox.certificates import LOOPBACK, Certificate, self_signed
 
 from .admission import admit
-from .certificate import Certificate, self_signed
 from .settings import Json
 
 NAME = "v1.vseldondeployment.kb.io"
@@ -32,8 +33,8 @@ _SOCKET_SECONDS = 30.0
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, port: int, context: ssl.SSLContext) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+    def __init__(self, address: tuple[str, int], context: ssl.SSLContext) -> None:
+        super().__init__(address, _Handler)
         self._context = context
 
     def finish_request(self, request: Any, client_address: Any) -> None:
@@ -75,14 +76,33 @@ def answer(review: Json) -> Json:
     return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}
 
 
-class Webhook:
-    """Serves from construction until `close`. `port` 0 takes any free one."""
+@dataclass(frozen=True)
+class Service:
+    """The Service in front of an operator that runs in a pod."""
 
-    def __init__(self, port: int, directory: Path) -> None:
-        self._certificate: Certificate = self_signed(directory)
+    namespace: str
+    name: str
+    port: int = 443
+
+    @property
+    def host(self) -> str:
+        return f"{self.name}.{self.namespace}.svc"
+
+
+class Webhook:
+    """Serves from construction until `close`. `port` 0 takes any free one.
+
+    On loopback, or on all addresses of the pod behind `service`.
+    """
+
+    def __init__(self, port: int, directory: Path, service: Service | None = None) -> None:
+        self._service = service
+        hosts = (service.host,) if service else LOOPBACK
+        self._certificate: Certificate = self_signed(directory, hosts)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self._certificate.certificate_file, self._certificate.key_file)
-        self._server = _Server(port, context)
+        address = "0.0.0.0" if service else "127.0.0.1"  # noqa: S104 - the pod's own
+        self._server = _Server((address, port), context)
         self._thread = threading.Thread(
             target=self._server.serve_forever, name="webhook", daemon=True
         )
@@ -97,6 +117,12 @@ class Webhook:
         self._server.server_close()
         self._thread.join(timeout=5)
 
+    def _where(self) -> Json:
+        if self._service is None:
+            return {"url": self.url}
+        where = {"namespace": self._service.namespace, "name": self._service.name}
+        return {"service": {**where, "port": self._service.port, "path": PATH}}
+
     def configuration(self) -> Json:
         """The registration object."""
         return {
@@ -107,7 +133,7 @@ class Webhook:
                 {
                     "name": NAME,
                     "clientConfig": {
-                        "url": self.url,
+                        **self._where(),
                         "caBundle": base64.b64encode(self._certificate.pem.encode()).decode(),
                     },
                     "rules": [

@@ -1,4 +1,4 @@
-"""One rollout under live load on the shared sandbox: driven, watched, and counted."""
+"""One rollout under live load on a sandbox or a cluster: driven, watched, and counted."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Weights:
     From a watch: looking now and then could miss a step that is short, or a machine that is slow.
     """
 
-    def __init__(self, cluster: Sandbox, name: str) -> None:
+    def __init__(self, cluster: Sandbox, name: str, namespace: str = NAMESPACE) -> None:
         self.seen: list[dict[str, int]] = []
         self._stop = threading.Event()
         reflector = Reflector(
@@ -78,7 +78,7 @@ class Weights:
             self._note,
             clock=SystemClock(),
             rng=random.Random(1),
-            namespace=NAMESPACE,
+            namespace=namespace,
             field_selector=f"metadata.name={name}",
         )
         self._thread = reflector.start(self._stop)
@@ -99,10 +99,10 @@ class Weights:
         self._thread.join()
 
 
-def weights_of(cluster: Sandbox, name: str) -> dict[str, int]:
+def weights_of(cluster: Sandbox, name: str, namespace: str = NAMESPACE) -> dict[str, int]:
     """The gateway's split by predictor; {} when there is none."""
     try:
-        return split_of(cluster.client.get(VIRTUAL_SERVICES, name, NAMESPACE))
+        return split_of(cluster.client.get(VIRTUAL_SERVICES, name, namespace))
     except NotFoundError:
         return {}
 
@@ -116,8 +116,9 @@ def split_of(virtual_service: dict[str, Any]) -> dict[str, int]:
 class Trial:
     """A ModelRollout with a name of its own."""
 
-    def __init__(self, cluster: Sandbox, name: str) -> None:
+    def __init__(self, cluster: Sandbox, name: str, namespace: str = NAMESPACE) -> None:
         self.cluster = cluster
+        self.namespace = namespace
         self.client = cluster.client
         self.name = f"{name}{next(_numbers)}"
         self.shots = Shots(cluster.layout.root / f"{self.name}.jsonl")
@@ -129,16 +130,19 @@ class Trial:
     def manifest(self, variant: str, *, replicas: int = 1, **spec: Any) -> dict[str, Any]:
         """The ModelRollout with one of the model images; `spec` goes on top."""
         obj = rollout(variant, replicas=replicas)
-        obj["metadata"]["name"] = self.name
+        obj["metadata"] |= {"name": self.name, "namespace": self.namespace}
         del obj["spec"]["policyRef"]
         obj["spec"]["strategy"] = {"canary": CANARY | spec.pop("canary", {})}
         obj["spec"].update(spec)
         return obj
 
-    def create(self, variant: str = "stable", *, rate: float = RATE, **spec: Any) -> None:
+    def create(
+        self, variant: str = "stable", *, rate: float = RATE, wait: bool = True, **spec: Any
+    ) -> None:
         """With load, once the stable serves. At rate 0 nobody asks it anything."""
-        self.client.create(MODEL_ROLLOUTS, self.manifest(variant, **spec), NAMESPACE)
-        self.until(serves, "the stable serves")
+        self.client.create(MODEL_ROLLOUTS, self.manifest(variant, **spec), self.namespace)
+        if wait:
+            self.until(serves, "the stable serves")
         if rate:
             self.start_load(rate)
 
@@ -156,7 +160,7 @@ class Trial:
         )
 
     def object(self) -> dict[str, Any]:
-        return self.client.get(MODEL_ROLLOUTS, self.name, NAMESPACE)
+        return self.client.get(MODEL_ROLLOUTS, self.name, self.namespace)
 
     def status(self) -> RolloutStatus:
         return RolloutStatus.model_validate(self.object().get("status") or {})
@@ -211,32 +215,32 @@ class Trial:
 
     def pods(self, predictor: str) -> list[dict[str, Any]]:
         selector = f"seldon-app={self.name}-{predictor}"
-        return self.client.list(PODS, NAMESPACE, label_selector=selector).items
+        return self.client.list(PODS, self.namespace, label_selector=selector).items
 
     def pod_uids(self, predictor: str) -> set[str]:
         return {pod["metadata"]["uid"] for pod in self.pods(predictor)}
 
     def deployments(self) -> list[dict[str, Any]]:
         selector = f"seldon-deployment-id={self.name}"
-        return self.client.list(DEPLOYMENTS, NAMESPACE, label_selector=selector).items
+        return self.client.list(DEPLOYMENTS, self.namespace, label_selector=selector).items
 
     def predictors(self) -> dict[str, int]:
         """The SeldonDeployment's predictors and their traffic; a single one has 100."""
-        found = self.client.get(SELDON_DEPLOYMENTS, self.name, NAMESPACE)["spec"]["predictors"]
+        found = self.client.get(SELDON_DEPLOYMENTS, self.name, self.namespace)["spec"]["predictors"]
         return {p["name"]: p.get("traffic", 100 if len(found) == 1 else 0) for p in found}
 
     def routes(self) -> dict[str, int]:
-        return weights_of(self.cluster, self.name)
+        return weights_of(self.cluster, self.name, self.namespace)
 
     # -- load --------------------------------------------------------------------------------------
 
     def start_load(self, rate: float = RATE) -> None:
         """Steady requests through Envoy, and a look at every split from now on."""
-        url = f"{self.cluster.envoy.url}/seldon/{NAMESPACE}/{self.name}/api/v1.0/predictions"
+        url = f"{self.cluster.envoy.url}/seldon/{self.namespace}/{self.name}/api/v1.0/predictions"
         argv = [sys.executable, "-m", "sluice.sandbox.load", f"--url={url}", f"--rate={rate}"]
         self.cluster.supervisor.start(self._load, [*argv, f"--out={self.shots.path}"])
         poll(lambda: bool(self.answered()), "the load is answered")
-        self.weights = Weights(self.cluster, self.name)
+        self.weights = Weights(self.cluster, self.name, self.namespace)
 
     def answered(self, predictor: str | None = None) -> list[Shot]:
         """All requests so far, of one predictor or of all."""
@@ -259,9 +263,9 @@ class Trial:
             self.weights.stop()
         self.cluster.supervisor.stop(self._load, grace=6.0)
         with contextlib.suppress(NotFoundError):
-            self.client.delete(MODEL_ROLLOUTS, self.name, NAMESPACE)
+            self.client.delete(MODEL_ROLLOUTS, self.name, self.namespace)
         with contextlib.suppress(NotFoundError):
-            self.client.delete(SELDON_DEPLOYMENTS, self.name, NAMESPACE)
+            self.client.delete(SELDON_DEPLOYMENTS, self.name, self.namespace)
 
 
 @contextlib.contextmanager
