@@ -1,7 +1,7 @@
 """Puts the scripts of this folder into what Argo CD reads; `--check` only looks whether they are.
 
-argocd-cm.yaml is a patch of its ConfigMap, values.yaml the same for the argo-cd helm chart. Both are
-for kustomize and helm users; the .lua files are in the layout of Argo CD's own repository.
+argocd-cm.yaml is a patch of its ConfigMap, values.yaml the same for the argo-cd helm chart. The
+.lua files are in the layout of Argo CD's own repository.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def main(check: bool) -> int:
     behind = [p for p, text in files().items() if not p.exists() or p.read_text() != text]
     if check:
         for path in behind:
-            print(f"{path.name} is not what the .lua files make: run `make statuses`")
+            sys.stderr.write(f"{path.name} is not what the .lua files make: `make statuses`\n")
         return 1 if behind else 0
     for path in behind:
         path.write_text(files()[path])

@@ -21,6 +21,7 @@ import (
 	sigsyaml "sigs.k8s.io/yaml"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	"github.com/fluxcd/pkg/apis/kustomize"
 	"github.com/fluxcd/pkg/runtime/cel"
 )
 
@@ -100,50 +101,22 @@ func byKstatus(object Object) (any, error) {
 	return Answer{string(result.Status), result.Message}, nil
 }
 
-// byExpressions asks in Flux's order: a generation that was not observed yet is in progress; then
-// the first expression that is true decides, and none is "in progress".
+// byExpressions: what cannot be evaluated, as a field that is not there, is Unknown, and Flux goes on
+// waiting.
 func byExpressions(text []byte) (Judge, error) {
-	var given struct{ InProgress, Failed, Current string }
+	var given kustomize.HealthCheckExpressions
 	if err := sigsyaml.UnmarshalStrict(text, &given); err != nil {
 		return nil, fmt.Errorf("the expressions cannot be read: %w", err)
 	}
-	type check struct {
-		status     status.Status
-		expression *cel.Expression
-	}
-	var checks []check
-	for _, one := range []struct {
-		status status.Status
-		text   string
-	}{
-		{status.InProgressStatus, given.InProgress},
-		{status.FailedStatus, given.Failed},
-		{status.CurrentStatus, given.Current},
-	} {
-		if one.text == "" {
-			continue
-		}
-		parsed, err := cel.NewExpression(one.text)
-		if err != nil {
-			return nil, err
-		}
-		checks = append(checks, check{one.status, parsed})
+	evaluator, err := cel.NewStatusEvaluator(&given)
+	if err != nil {
+		return nil, err
 	}
 	return func(object Object) (any, error) {
-		generation, _, _ := unstructured.NestedInt64(object, "metadata", "generation")
-		seen, known, _ := unstructured.NestedInt64(object, "status", "observedGeneration")
-		if known && seen != generation {
-			return Answer{Status: string(status.InProgressStatus)}, nil
+		result, err := evaluator.Evaluate(context.Background(), &unstructured.Unstructured{Object: object})
+		if err != nil {
+			return Answer{string(status.UnknownStatus), err.Error()}, nil
 		}
-		for _, one := range checks {
-			is, err := one.expression.EvaluateBoolean(context.Background(), object)
-			if err != nil {
-				return nil, err
-			}
-			if is {
-				return Answer{Status: string(one.status)}, nil
-			}
-		}
-		return Answer{Status: string(status.InProgressStatus)}, nil
+		return Answer{string(result.Status), result.Message}, nil
 	}, nil
 }
