@@ -9,6 +9,7 @@ import typer
 
 from sluice.cli import (
     commands,
+    compare,
     completion,
     controller,
     convert,
@@ -59,6 +60,7 @@ app.command("controller")(controller.run)
 app.command("simulate")(simulate.simulate)
 app.command("lint")(lint.lint)
 app.command("replay")(replay.replay)
+app.command("compare")(compare.compare)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(sandbox.demo)
 app.add_typer(sandbox.app, name="sandbox")
