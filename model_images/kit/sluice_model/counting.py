@@ -46,6 +46,14 @@ class Counting:
             for one in map(plan.variable, profile.slices)
             if self._predicted is not None
         ]
+        # Where a slice's variable stands among the cells of a row, behind that of the rows.
+        order = [(key, start) for key, start, _ in (*self._features, *self._tags)]
+        self._slice_places = [
+            (1 + place, base, start)
+            for key, start in self._slices
+            for place, (other, base) in enumerate(order)
+            if other == key
+        ]
         self._said: set[str] = set()
         self._busy = threading.local()
 
@@ -112,28 +120,21 @@ class Counting:
     def _one_row(
         self, table: Table | None, tags: Mapping[str, Any], array: np.ndarray | None
     ) -> None:
-        cells = self._cells_of_a_row(table, tags)
-        found = [self._rows_cell, *(start + cell for start, cell in cells.values())]
+        # The way of most requests, so it is written to run few lines.
+        columns = table[1] if table is not None else self._no_columns
+        found = [self._rows_cell]
+        for (_, start, bins), column in zip(self._features, columns, strict=True):
+            found.append(start + (bins.missing if column is None else bins.cell(column[0])))
+        for key, start, bins in self._tags:
+            found.append(start + bins.cell(tags.get(key[1])))
         if array is not None and self._predicted is not None:
             said, score = _said(self._predicted.bins, array[0].tolist())
+            for place, base, start in self._slice_places:
+                found.append(start + (found[place] - base) * self._predicted.bins.size + said)
             found.append(self._predicted_start + said)
             if self._score is not None:
                 found.append(self._score_start + self._score.bins.cell(score))
-            for key, start in self._slices:
-                found.append(start + cells[key][1] * self._predicted.bins.size + said)
         self._board.add(found)
-
-    def _cells_of_a_row(
-        self, table: Table | None, tags: Mapping[str, Any]
-    ) -> dict[Key, tuple[int, int]]:
-        """(where the cells begin, the cell) of every feature and tag."""
-        columns = table[1] if table is not None else self._no_columns
-        found = {}
-        for (key, start, bins), column in zip(self._features, columns, strict=True):
-            found[key] = start, bins.missing if column is None else bins.cell(column[0])
-        for key, start, bins in self._tags:
-            found[key] = start, bins.cell(tags.get(key[1]))
-        return found
 
     def _rows(
         self, rows: int, table: Table | None, tags: Mapping[str, Any], array: np.ndarray | None
@@ -141,10 +142,13 @@ class Counting:
         cells = self._cells_of_rows(rows, table, tags)
         found = [start + cell for start, cell in cells.values()]
         if array is not None and self._predicted is not None:
-            said = prediction_cells(self._predicted, array)
+            said, best = _said_of_rows(self._predicted.bins, array)
             found.append(self._predicted_start + said)
             if self._score is not None:
-                found.append(self._score_start + self._score.bins.cells(scores(array)))
+                score = self._score.bins
+                lost = best is None
+                where = np.full(rows, score.missing) if lost else score.cells(best)
+                found.append(self._score_start + where)
             for key, start in self._slices:
                 found.append(start + cells[key][1] * self._predicted.bins.size + said)
         whole = np.concatenate(found) if found else np.zeros(0, dtype=np.intp)
@@ -232,20 +236,40 @@ def _said(bins: Any, row: Any) -> tuple[int, float | None]:
 
 def prediction_cells(predicted: Variable, array: np.ndarray) -> np.ndarray:
     """The predicted cell of each row: the greatest column, the label, or the number's bin."""
-    bins = predicted.bins
+    return _said_of_rows(predicted.bins, array)[0]
+
+
+def scores(array: np.ndarray) -> np.ndarray:
+    """The greatest column of each row: how sure the model was."""
+    if array.ndim == 1 or array.shape[1] == 1:
+        return np.full(len(array), np.nan)
+    return array.astype(float).max(axis=1)
+
+
+def _said_of_rows(bins: Any, array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """(predicted cell, score) of each row; no scores where there is one column."""
     if array.ndim == 1 or array.shape[1] == 1:
         column = array.reshape(-1)
         # 0, 1, 2 are classes by their place where the profile has names for them.
         if isinstance(bins, CategoryBins) and array.dtype.kind in "iuf":
-            return _by_place(bins, column)
-        return bins.cells(column)
+            return _by_place(bins, column), None
+        return bins.cells(column), None
     if not isinstance(bins, CategoryBins):
         raise ValueError(f"expected one number a row, as in training, found {array.shape[1]}")
-    values = array.astype(float)
-    lost = np.isnan(values).any(axis=1)
-    found = np.where(lost, bins.missing, values.argmax(axis=1))
-    # Another number of classes than in training: which is which cannot be told.
-    return found if array.shape[1] == bins.rest else np.where(lost, bins.missing, bins.rest)
+    values = np.ascontiguousarray(array, dtype=float)
+    found = values.argmax(axis=1)
+    # NaN is greater than all to argmax, so that a row with one has it as its score.
+    best = values.ravel().take(found + _offsets(len(values), values.shape[1]))
+    if array.shape[1] != bins.rest:
+        found[:] = bins.rest  # other classes than in training: which is which cannot be told
+    lost = best != best
+    if lost.any():
+        found[lost] = bins.missing
+    return found, best
+
+
+def _offsets(rows: int, width: int) -> np.ndarray:
+    return np.arange(0, rows * width, width)
 
 
 def _by_place(bins: CategoryBins, column: np.ndarray) -> np.ndarray:
@@ -255,13 +279,6 @@ def _by_place(bins: CategoryBins, column: np.ndarray) -> np.ndarray:
     place = np.nan_to_num(column.astype(float), nan=-1.0)
     fits = (place >= 0) & (place < bins.rest) & (place == np.floor(place))
     return np.where(fits, np.where(fits, place, 0).astype(np.intp), named)
-
-
-def scores(array: np.ndarray) -> np.ndarray:
-    """The greatest column of each row: how sure the model was."""
-    if array.ndim == 1:
-        return np.full(len(array), np.nan)
-    return array.astype(float).max(axis=1)
 
 
 def _flat(array: np.ndarray) -> np.ndarray:

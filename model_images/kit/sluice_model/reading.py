@@ -44,6 +44,9 @@ class Columns:
         if table.ndim != 2:
             return None
         places = self._places(names, table.shape[1])
+        if len(table) == 1:
+            row = table[0].tolist()
+            return 1, [None if place is None else (row[place],) for place in places]
         return len(table), [None if place is None else table[:, place] for place in places]
 
     def _of_mapping(self, features: Mapping[Any, Any]) -> tuple[int, list[Any]] | None:
