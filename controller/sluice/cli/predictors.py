@@ -78,7 +78,7 @@ def sides(
             side = Url(f"http://{address}:{port}", timeout=timeout, parallel=parallel)
         else:
             side = Proxied(calm, namespace, service, port)
-            _may(calm, namespace, service)
+            _may(calm, namespace, service, port)
         found.append(side)
     return found[0], found[1]
 
@@ -98,7 +98,7 @@ def _loopback(client: Client, namespace: str, service: str) -> str | None:
     return None
 
 
-def _may(client: Client, namespace: str, service: str) -> None:
+def _may(client: Client, namespace: str, service: str, port: int) -> None:
     """One look at the right, rather than a refusal for every request."""
     asked = {
         "apiVersion": "authorization.k8s.io/v1",
@@ -106,7 +106,7 @@ def _may(client: Client, namespace: str, service: str) -> None:
         "spec": {
             "resourceAttributes": {
                 "namespace": namespace, "verb": "create", "resource": "services",
-                "subresource": "proxy", "name": f"http:{service}:8000",
+                "subresource": "proxy", "name": f"http:{service}:{port}",
             }
         },
     }  # fmt: skip
