@@ -88,6 +88,7 @@ def test_the_worst_are_kept_and_no_more_of_them() -> None:
     totals.add(3, "same", ndarray(SETOSA), ndarray(SETOSA))
     totals.add(4, "schema", ndarray(SETOSA), tensor(SETOSA, [1, 3]))
     totals.add(5, "dead " + "x" * 10_000, ndarray(SETOSA), DEAD)
+    totals.add(6, "near", ndarray(SETOSA), ndarray([0.78, 0.12, 0.1]))
     worst = totals.worst()
     assert [one.number for one in worst] == [4, 5, 2]
     assert max(len(one.request) for one in worst) <= 400
