@@ -7,6 +7,10 @@ Pure (numpy only): no clock, no logger, no client. Imports `sluice.api` and `slu
 - `check`: one check of many rollouts at a time
 - `bank`: the evidence of all rollouts, updated by increments and carried across restarts
 - `judge`: evidence -> verdict, reason and sentence
+- `drift`, `decay`: is a promoted model still what it was, by its inputs and its reward (from
+  `features`, `distances`, `bets`, `detector`, `wander`, `seasons`)
+- `difference`: candidate beside stable, by class of prediction and by slice
+- `slots`: rows of arrays by key, exported and restored
 - `limits`: what no test can beat (requests needed), for `lint` and the docs
 """
 
