@@ -83,7 +83,7 @@ bench: parts ## First figures of cost, as JSON lines
 	$(BIN)/python -m bench $(ARGS)
 
 lock: ## Pin requirements/*.in anew (needs pip-tools on the PATH)
-	for f in controller dev seldon tools; do pip-compile -q --generate-hashes --allow-unsafe \
+	for f in bench-drift controller dev seldon tools; do pip-compile -q --generate-hashes --allow-unsafe \
 	  --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header \
 	  --annotation-style=line requirements/$$f.in -o requirements/$$f.txt; done
 

@@ -4,6 +4,7 @@
 
 - `traffic`: requests in bins, stationary or moved
 - `ours`: the shipped monitors in every cell
+- `canary`: a candidate's predictions and slices beside the stable's
 - `detectors`: river's and frouros' detectors, run in an environment of their own by `peers`
 - `page`: the figures as a page
 """

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from bench.drift.canary import Canary, canary_cells, run_canary
 from bench.drift.ours import (
     Cell,
     Decay,
@@ -22,6 +23,7 @@ from bench.drift.ours import (
 
 OUT = Path(__file__).parents[2] / "docs" / "benchmarks"
 EVALUATION_SEED = 20_261
+PARTS = ("decay", "canary", "shifted", "stationary", "streams")
 Figures = dict[str, dict[str, dict[str, object]]]
 
 
@@ -29,7 +31,7 @@ def main() -> int:
     """Measure what is asked for, keep the figures of the rest, and write the page."""
     parser = argparse.ArgumentParser(prog="python -m bench.drift", description=__doc__)
     parser.add_argument(
-        "--only", default="", help="parts: decay, shifted, stationary, streams, page"
+        "--only", default="", help="parts, by comma: " + ", ".join(PARTS) + "; page: only that"
     )
     parser.add_argument("--seed", type=int, default=EVALUATION_SEED)
     parser.add_argument("--quick", action="store_true", help="a tenth of the models")
@@ -72,7 +74,11 @@ def _jobs(seed: int, fewer: int) -> dict[str, list[Callable[[], dict[str, object
     def decay(cell: Decay) -> Callable[[], dict[str, object]]:
         return lambda: run_decay(replace(cell, models=max(cell.models // fewer, 1)), seed)
 
+    def canary(cell: Canary) -> Callable[[], dict[str, object]]:
+        return lambda: run_canary(replace(cell, runs=max(cell.runs // fewer, 1)), seed)
+
     return {
+        "canary": [canary(cell) for cell in canary_cells()],
         "decay": [decay(cell) for cell in decay_cells()],
         "shifted": [drift(cell) for cell in shifted_cells()],
         "stationary": [drift(cell) for cell in stationary_cells()],

@@ -44,7 +44,7 @@ class Cell:
     features: int = 1
     ramp: float = 0.0
     hours: float = 12.0
-    models: int = 200
+    models: int = 100
     weeks: float = 0.0
     pulse: float = 30.0
 
@@ -194,15 +194,15 @@ def stationary_cells() -> list[Cell]:
     strong = World("strongly diurnal", "means by .5 sd, traffic by 80%", swing=0.5, busy=0.8)
     wander = World("autocorrelated", "means an AR(1), sd .2, memory 1 h", wander=0.2)
     few = World("0.1 requests/s", "independent requests, .1/s", rps=0.1)
-    long = {"pulse": 60.0}
+    long: dict[str, float] = {"pulse": 60.0}
     return [
-        Cell(STILL, models=500, weeks=4, **long),
-        Cell(bursty, models=200, weeks=2, **long),
-        Cell(diurnal, models=200, weeks=2, **long),
-        Cell(wander, models=200, weeks=2, **long),
-        Cell(strong, seasonal=True, models=100, weeks=2, **long),
-        Cell(few, models=200, weeks=2, **long),
-        Cell(STILL, Distance.PSI, 0.1, models=200, weeks=2, **long),
+        Cell(STILL, models=2000, weeks=1, **long),
+        Cell(bursty, models=400, weeks=1, **long),
+        Cell(diurnal, models=400, weeks=1, **long),
+        Cell(wander, models=400, weeks=1, **long),
+        Cell(strong, seasonal=True, models=200, weeks=1, **long),
+        Cell(few, models=400, weeks=1, **long),
+        Cell(STILL, Distance.PSI, 0.1, models=200, weeks=1, **long),
     ]
 
 
@@ -219,9 +219,9 @@ def shifted_cells() -> list[Cell]:
         Cell(STILL, Distance.PSI, 0.1, shift=0.5),
         Cell(STILL, Distance.PSI, 0.2, shift=1.0),
         Cell(worlds["bursty"], shift=0.5),
-        Cell(worlds["diurnal"], shift=0.5, hours=48.0, models=100),
-        Cell(worlds["diurnal"], seasonal=True, shift=0.5, models=100),
-        Cell(worlds["autocorrelated"], shift=1.0, hours=48.0, models=100),
+        Cell(worlds["diurnal"], shift=0.5, hours=48.0),
+        Cell(worlds["diurnal"], seasonal=True, shift=0.5),
+        Cell(worlds["autocorrelated"], shift=1.0, hours=48.0),
         Cell(worlds["0.1 requests/s"], shift=0.5, hours=48.0),
     ]
 

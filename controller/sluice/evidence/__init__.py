@@ -9,7 +9,7 @@ Pure (numpy only): no clock, no logger, no client. Imports `sluice.api` and `slu
 - `judge`: evidence -> verdict, reason and sentence
 - `drift`, `decay`: is a promoted model still what it was, by its inputs and its reward (from
   `features`, `distances`, `bets`, `detector`, `wander`, `seasons`)
-- `difference`: candidate beside stable, by class of prediction and by slice
+- `difference`: candidate beside stable, by class of prediction (`cuts`) and by slice
 - `slots`: rows of arrays by key, exported and restored
 - `limits`: what no test can beat (requests needed), for `lint` and the docs
 """

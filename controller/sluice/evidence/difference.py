@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 
@@ -33,8 +32,9 @@ EFFECTS = np.array([0.01, 0.03, 0.1, 0.3])
 """Differences beyond the margin that are bet on."""
 _RECENT = 15.0  # log evidence for Pass is cut off here, as in evidence.check
 _CAREFUL = 0.9
-_SUBSETS = 5
-_PAIRS = 8.0  # of the stable's increments, before harm: until then its bunches are not known
+# Pairs of the stable's increments before harm: until then its bunches are not known. A slice with
+# hardly a request per increment has no pairs, and no bunches: then so many times the increments.
+_PAIRS, _WITHOUT = 20.0, 4.0
 
 
 @dataclass(frozen=True)
@@ -75,27 +75,6 @@ class StreamEvidence:
     harmed: bool
     passed: bool
     design_effect: float
-
-
-def cuts(classes: int) -> BoolArray:
-    """Sets of classes (S, K) whose shares are compared.
-
-    Up to five classes: all sets without their complements, so that Pass bounds the total variation.
-    More: every class by itself, so that Pass bounds the change of each.
-    """
-    if classes < 2:
-        raise ValueError(f"expected at least 2 classes, found {classes}")
-    if classes > _SUBSETS:
-        return np.eye(classes, dtype=np.bool_)
-    sets = [s for s in product((False, True), repeat=classes) if s[0] and not all(s)]
-    return np.array(sets, dtype=np.bool_)
-
-
-def by_cut(counts: FloatArray, sets: BoolArray) -> tuple[FloatArray, FloatArray]:
-    """Counts per class (..., K) as requests and events of every set: n and k, (..., S)."""
-    k: FloatArray = counts @ sets.T.astype(np.float64)
-    n: FloatArray = np.broadcast_to(counts.sum(axis=-1)[..., None], k.shape).copy()
-    return n, k
 
 
 class DifferenceFleet:
@@ -188,8 +167,10 @@ class DifferenceFleet:
         self.wander.learn(rows, stable, spread)
         fields["totals"][rows] += table
         harm, _ = self._evidence(rows)
-        known = self.slots.fields["pairs"][rows, :, 0] >= _PAIRS
-        fields["harmed"][rows] |= known & (harm >= self._params[rows, 2, None])
+        known = np.maximum(
+            fields["pairs"][rows, :, 0] / _PAIRS, fields["odd"][rows, None] / (_WITHOUT * _PAIRS)
+        )
+        fields["harmed"][rows] |= (known >= 1.0) & (harm >= self._params[rows, 2, None])
 
     def _bet(
         self,
@@ -246,6 +227,14 @@ class DifferenceFleet:
             np.where(one, harm[..., 0], harm.max(axis=-1)),
             np.where(one, passing[..., 0], passing.min(axis=-1)),
         )
+
+    def verdicts(self, keys: Sequence[str] | Rows) -> tuple[BoolArray, BoolArray]:
+        """Harm (any stream) and Pass (every stream), by rollout; neither: Undecided."""
+        rows = keys if isinstance(keys, np.ndarray) else self.slots.rows(keys)
+        _, passing = self._evidence(rows)
+        harmed: BoolArray = self.slots.fields["harmed"][rows].max(axis=1)
+        passed: BoolArray = (passing >= self._params[rows, 3, None]).min(axis=1)
+        return harmed, passed & ~harmed
 
     def results(self, key: str) -> tuple[StreamEvidence, ...]:
         """Every stream, in the order of the plan. KeyError if not open.

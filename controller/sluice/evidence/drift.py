@@ -3,7 +3,7 @@
 A feature (or the prediction) has *drifted* if two things hold: it is shown that the distance of the
 live shares from the training's exceeds the threshold (an e-detector, `evidence.detector`, over bets
 of `evidence.bets`), and the window of the last requests shows such a distance too, corrected for
-what so few requests would show without drift. `docs/decisions/0012-drift.md` has the promise.
+what so few requests would show without drift. `docs/decisions/0013-drift.md` has the promise.
 
 Rows are rollouts of one shape (N slots, B of them in one update), F features, K bins.
 """

@@ -5,8 +5,8 @@ evening's. A share then varies more than independent requests say, and what is i
 seconds need not be at an hour. Neighbouring blocks of 2^s pulses are compared (Allan's variance;
 batch means): the squared difference over what independent requests would give has mean 1 without,
 and the design effect with. The largest over the scales is told. A change in the world is one pair
-of blocks at every scale, and no pair counts for more than a few usual ones, so drift is not taken for
-wandering; a slow wave of the day is, where it is not compared with the same hours
+of blocks at every scale, and no pair counts for more than a few usual ones, so drift is not taken
+for wandering; a slow wave of the day is, where it is not compared with the same hours
 (`evidence.seasons`).
 
 What is kept is small: per scale the last block, as its requests and the sums of D scores. The
@@ -26,7 +26,8 @@ _SURE = 4.0  # pairs of a scale before it tells anything
 _MEMORY = 400.0  # pairs that are remembered
 _USUAL = 6.0  # a pair counts for at most so many usual ones
 _CARE = 1.3  # as in evidence.spread: the tail is heavier than the divided likelihood says
-_OPEN = 3.0  # the first pairs of a scale count in full
+_OPEN = 3.0  # before so many pairs of a scale, what is usual is told by the scale below:
+_GROWTH = 8.0  # at most so many times its ratio (a wave gives 4 times per doubling, chance more)
 
 
 def contrasts(q: FloatArray, degree: int = 2) -> FloatArray:
@@ -90,7 +91,13 @@ class Wander:
         ratio = (last[..., 1:] / m1 - now[..., 1:] / m2) ** 2 / expected
         pairs = self.fields["pairs"][at, :, scale]
         mean = self.fields["ratios"][at, :, scale].astype(np.float64)
-        most = np.where((pairs >= _OPEN)[..., None], _USUAL * np.maximum(mean, 1.0), MOST)
+        most = _USUAL * np.maximum(mean, 1.0)
+        if scale:
+            finer = self.fields["ratios"][at, :, scale - 1].astype(np.float64)
+            few = (pairs < _OPEN)[..., None]
+            most = np.where(few, _GROWTH * np.maximum(finer, 1.0), most)
+        else:
+            most = np.where((pairs < _OPEN)[..., None], MOST, most)
         ratio = np.minimum(ratio, most)
         told = known[..., 0]
         pairs = np.minimum(pairs + told, _MEMORY)

@@ -8,11 +8,10 @@ from bench.drift.traffic import drawn
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sluice.evidence.cuts import by_cut, cuts
 from sluice.evidence.difference import (
     DifferenceFleet,
     DifferencePlan,
-    by_cut,
-    cuts,
     harmed_streams,
 )
 
@@ -127,6 +126,16 @@ def test_slices_have_one_risk_and_the_rare_one_stays_undecided() -> None:
     assert (rare.harmed, rare.passed, rare.candidate) == (False, False, None)
     assert us.harm_needed == pytest.approx(np.log10(3 / 0.01))
     assert harmed_streams((eu, us, rare), plan.alpha) == ("us",)
+
+
+def test_a_slice_with_a_request_now_and_then_can_be_harm_too() -> None:
+    fleet = DifferenceFleet(1)
+    fleet.open("r", DifferencePlan(("rare",), 0.0, 0.05, two_sided=False))
+    rng = np.random.default_rng(128)
+    for _ in range(600):
+        n_c, n_s = (rng.binomial(1, p, (1, 1)).astype(float) for p in (0.2, 0.6))
+        fleet.update(["r"], n_c, n_c * rng.binomial(1, 0.6), n_s, n_s * rng.binomial(1, 0.05))
+    assert fleet.results("r")[0].harmed
 
 
 def test_fewer_errors_are_no_harm_where_only_more_is() -> None:
