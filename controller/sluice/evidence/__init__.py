@@ -15,6 +15,11 @@ Pure (numpy only): no clock, no logger, no client. Imports `sluice.api` and `slu
 """
 
 from sluice.evidence.bank import EDGES, CheckEvidence, EvidenceBank, Increment
+from sluice.evidence.decay import DecayEvidence, DecayFleet, DecayPlan
+from sluice.evidence.difference import DifferenceFleet, DifferencePlan, StreamEvidence
+from sluice.evidence.distances import Distance
+from sluice.evidence.drift import DriftFleet
+from sluice.evidence.features import DriftPlan, Feature, FeatureEvidence
 from sluice.evidence.judge import judge
 from sluice.evidence.spec import CheckPlan, Kind, plans_of
 
@@ -22,9 +27,20 @@ __all__ = [
     "EDGES",
     "CheckEvidence",
     "CheckPlan",
+    "DecayEvidence",
+    "DecayFleet",
+    "DecayPlan",
+    "DifferenceFleet",
+    "DifferencePlan",
+    "Distance",
+    "DriftFleet",
+    "DriftPlan",
     "EvidenceBank",
+    "Feature",
+    "FeatureEvidence",
     "Increment",
     "Kind",
+    "StreamEvidence",
     "judge",
     "plans_of",
 ]

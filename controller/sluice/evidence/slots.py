@@ -114,7 +114,7 @@ def fingerprint(*parts: object) -> bytes:
     return digest.digest()
 
 
-def since(before: Floats, now: Floats) -> Floats:
+def gained(before: Floats, now: Floats) -> Floats:
     """What cumulative counters gained per bin, last axis; shapes are alike.
 
     A counter that went back was reset: what it shows now is what it gained since. A process resets
@@ -122,6 +122,6 @@ def since(before: Floats, now: Floats) -> Floats:
     (a gap) is nothing.
     """
     reset = (now < before).any(axis=-1, keepdims=True)
-    gained = np.where(reset, now, now - before)
-    out: Floats = np.nan_to_num(gained, nan=0.0, posinf=0.0, neginf=0.0)
+    more = np.where(reset, now, now - before)
+    out: Floats = np.nan_to_num(more, nan=0.0, posinf=0.0, neginf=0.0)
     return out

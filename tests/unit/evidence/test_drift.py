@@ -13,7 +13,7 @@ from sluice.evidence.distances import Distance
 from sluice.evidence.drift import DriftFleet
 from sluice.evidence.features import DriftPlan, Feature
 from sluice.evidence.seasons import Seasons
-from sluice.evidence.slots import since
+from sluice.evidence.slots import gained
 
 K = BINS + SPECIAL
 HOUR = 3600.0
@@ -123,6 +123,10 @@ def test_bunches_of_like_requests_are_learned_and_cost_time_instead_of_alarms() 
     assert np.isinf(play(wild, keys, 600, seed=102, fano=8.0)).all()
     assert calm.results("r0")[0].design_effect < 2
     assert 6 < wild.results("r0")[0].design_effect < 20
+    heavy, _ = fleet_of(20)
+    assert np.isinf(play(heavy, keys, 1000, seed=110, rps=3.0, fano=40.0)).all()
+    evidence = [f.log10_evidence - f.needed for key in keys for f in heavy.results(key)]
+    assert max(evidence) < -1, "nor are they near it"
     slow = np.median(play(wild, keys, 400, seed=103, shift=0.5, fano=8.0))
     assert np.median(play(calm, keys, 40, seed=104, shift=0.5)) < slow < 120
 
@@ -206,8 +210,8 @@ def test_gaps_and_rubbish_are_nothing() -> None:
 
 def test_a_reset_counter_counts_from_zero_in_all_its_bins() -> None:
     before, now = np.array([[5.0, 9, 2], [5, 9, 2]]), np.array([[6.0, 9, 4], [1, 12, 0]])
-    assert since(before, now).tolist() == [[1, 0, 2], [1, 12, 0]]
-    assert since(np.array([[1.0, np.nan]]), np.array([[3.0, 4.0]])).tolist() == [[2, 0]]
+    assert gained(before, now).tolist() == [[1, 0, 2], [1, 12, 0]]
+    assert gained(np.array([[1.0, np.nan]]), np.array([[3.0, 4.0]])).tolist() == [[2, 0]]
 
 
 def test_a_profile_that_cannot_be_is_refused_by_name() -> None:
