@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.evidence.bets import gains
@@ -19,6 +19,7 @@ def normed(values: list[float]) -> np.ndarray:
     return one / one.sum()
 
 
+@settings(deadline=None)
 @given(weights, weights, weights, st.floats(0.01, 0.4), st.sampled_from(list(Distance)))
 def test_one_request_is_not_expected_to_gain(
     truth: list[float], seen: list[float], training: list[float], threshold: float, kind: Distance
@@ -52,6 +53,7 @@ def test_bets_are_linear_in_the_counts() -> None:
         assert both == pytest.approx(parts)
 
 
+@settings(deadline=None)
 @given(st.floats(0.01, 0.99), st.floats(0.01, 0.99), st.floats(0.0, 1.0))
 def test_rewards_between_0_and_1_weigh_less_than_their_bets(
     bound: float, to: float, x: float

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from bench.drift.traffic import drawn
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.evidence.cuts import by_cut, cuts
@@ -80,6 +80,7 @@ def test_bunches_are_no_harm() -> None:
     assert np.isfinite(harm).mean() <= 0.02
 
 
+@settings(deadline=None)
 @given(
     st.floats(0.02, 0.6), st.floats(0.0, 0.3), st.integers(1, 30), st.integers(1, 30),
     st.floats(0.05, 0.95),

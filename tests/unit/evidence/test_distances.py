@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.evidence.distances import (
@@ -108,6 +108,7 @@ def test_the_ks_p_value_is_an_upper_bound_on_bins() -> None:
 counts = st.lists(st.integers(0, 500), min_size=4, max_size=4).filter(lambda c: sum(c) > 0)
 
 
+@settings(deadline=None)
 @given(counts, counts, counts, st.floats(0.0, 1.0))
 def test_distances_are_never_negative_zero_at_home_and_convex(
     a: list[int], b: list[int], c: list[int], part: float
@@ -121,6 +122,7 @@ def test_distances_are_never_negative_zero_at_home_and_convex(
         assert between <= ends + 1e-9
 
 
+@settings(deadline=None)
 @given(counts, counts, counts)
 def test_a_tangent_lies_below_what_the_bets_rely_on(
     a: list[int], b: list[int], c: list[int]
