@@ -113,7 +113,7 @@ statuses: setup ## Record anew what the controller writes in every phase; genera
 	$(BIN)/python gitops/argocd/generate.py
 
 lock: ## Pin requirements/*.in anew (needs pip-tools on the PATH)
-	for f in controller stand-ins dev seldon sbom tools; do pip-compile -q --generate-hashes --allow-unsafe \
+	for f in bench-drift controller stand-ins dev seldon sbom tools; do pip-compile -q --generate-hashes --allow-unsafe \
 	  --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header \
 	  --annotation-style=line requirements/$$f.in -o requirements/$$f.txt; done
 

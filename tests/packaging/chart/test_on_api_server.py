@@ -166,7 +166,10 @@ def test_a_release_is_upgraded_removed_and_comes_back_and_rollouts_stay(
     assert as_they_are(shop.client) == before
     shop.helm("upgrade", "sluice", str(CHART), *HERE)
 
-    shop.helm("uninstall", "sluice", "--namespace", NAMESPACE)
+    told = shop.helm("uninstall", "sluice", "--namespace", NAMESPACE)
+    assert told.count("[CustomResourceDefinition]") == 3  # as kept
+    for crd in shop.client.list(CRDS).items:
+        assert "deletionTimestamp" not in crd["metadata"], crd["metadata"]["name"]
     assert as_they_are(shop.client) == before
     assert shop.run("kubectl", "get", "-n", NAMESPACE, "deploy/sluice-controller").returncode != 0
 

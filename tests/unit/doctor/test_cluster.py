@@ -225,6 +225,21 @@ def test_rights_are_asked_for_where_the_controller_watches(place: Place) -> None
     assert "update leases.coordination.k8s.io in namespace sluice-system" in missing
 
 
+def test_several_namespaces_are_each_asked_for_and_cluster_policies_only_noted(
+    place: Place,
+) -> None:
+    place.arguments("--namespace=prod", "-n", "stage")
+    place.kube.denied = {("patch", "seldondeployments"), ("list", "clustercanarypolicies")}
+    found = place.all()
+    for namespace in ("prod", "stage"):
+        wanted = f"patch seldondeployments.machinelearning.seldon.io in namespace {namespace}"
+        assert wanted in found["RightsMissing"].what
+    assert found["ClusterPoliciesNotReadable"].level is NOTE
+    place.rollout()
+    place.arguments("--namespace=stage", "--namespace=test")
+    assert "watches stage, test alone" in place.bad()["RolloutNotWatched"].what
+
+
 def test_who_may_not_ask_for_others_asks_for_himself_and_says_so(place: Place) -> None:
     place.kube.fail_next("create", "subjectaccessreviews", status=403, times=99)
     place.kube.denied = {("patch", "seldondeployments")}
