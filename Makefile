@@ -17,7 +17,7 @@ SANDBOXES ?= $(N)
 TIERS ?= sandbox packaging
 TWO := -q -n $(N) --dist loadfile
 
-.PHONY: help setup parts images test-images lint format crds lock lock-debian test test-unit test-api test-sandbox test-models \
+.PHONY: help setup parts images test-images lint format crds statuses lock lock-debian test test-unit test-api test-gitops test-sandbox test-models \
 	test-random contract demo bench clean e2e manifests golden test-packaging
 
 help: ## List the targets
@@ -48,6 +48,7 @@ lint: setup ## ruff, mypy --strict, import-linter, generated files in step
 	$(BIN)/python -m sluice.cli.documents --check docs/schemas
 	$(BIN)/python -m sluice.cli.reference --check docs/cli.md
 	$(BIN)/python tools/manifests.py --check
+	$(BIN)/python gitops/argocd/generate.py --check
 
 format: setup ## Format the code
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
@@ -70,13 +71,16 @@ golden: setup ## Render the chart anew for the tests that compare
 images: setup ## Container images, digests and SBOMs into dist/images: ARGS="--only controller" REGISTRY=...
 	@$(BIN)/python -m sluice.packaging $(ARGS)
 
-test: lint test-unit parts test-api test-packaging test-models test-sandbox ## All tiers
+test: lint test-unit parts test-api test-packaging test-gitops test-models test-sandbox ## All tiers
 
 test-unit: setup ## Pure tests: no process, no network
 	$(PYTEST) tests/unit tests/contract $(TWO)
 
 test-api: parts ## Against a real kube-apiserver and Prometheus
 	$(PYTEST) tests/api $(TWO)
+
+test-gitops: parts ## Argo CD, Flux and the pipelines, by their own libraries and a real API server
+	$(PYTEST) tests/gitops $(TWO)
 
 test-models: parts ## The model images, in their own environment
 	$(PYTEST) tests/model_images -q
@@ -104,8 +108,12 @@ contract: parts ## Replay recordings of the real Seldon against the stand-ins: R
 bench: parts ## First figures of cost, as JSON lines
 	$(BIN)/python -m bench $(ARGS)
 
+statuses: setup ## Record anew what the controller writes in every phase; generate for Argo CD
+	$(BIN)/python -m tests.gitops.recording
+	$(BIN)/python gitops/argocd/generate.py
+
 lock: ## Pin requirements/*.in anew (needs pip-tools on the PATH)
-	for f in controller stand-ins dev seldon sbom tools; do pip-compile -q --generate-hashes --allow-unsafe \
+	for f in bench-drift controller stand-ins dev seldon sbom tools; do pip-compile -q --generate-hashes --allow-unsafe \
 	  --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header \
 	  --annotation-style=line requirements/$$f.in -o requirements/$$f.txt; done
 

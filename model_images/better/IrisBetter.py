@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from linear_iris import LinearIris
+from sluice_model import observed
 
 
+@observed
 class IrisBetter(LinearIris):
     """All four measures: the good candidate."""
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from linear_iris import LinearIris
+from sluice_model import observed
 
 
+@observed
 class IrisBetterTwo(LinearIris):
     """Two measures, as good as four: a second good candidate."""
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 from linear_iris import LinearIris
+from sluice_model import observed
 
 LONGEST_PETAL_MM = 52
 
 
+@observed
 class IrisFaulty(LinearIris):
     """Raises IndexError for every flower with a petal longer than 52 mm.
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from linear_iris import LinearIris
+from sluice_model import observed
 
 
+@observed
 class IrisStable(LinearIris):
     """A modest model: sepals alone tell two of the three species apart badly."""
 

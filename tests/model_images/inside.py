@@ -22,6 +22,7 @@ CLASSES = {
     "better_two": "IrisBetterTwo",
     "faulty": "IrisFaulty",
     "slow": "IrisSlow",
+    "shuffled": "IrisShuffled",
     "crashing": "IrisCrashing",
 }
 
@@ -34,7 +35,7 @@ def model(folder):
 def accuracy():
     _, flowers, _, species = train.split()
     found = {}
-    for folder in ("stable", "better", "better_two"):
+    for folder in ("stable", "better", "better_two", "shuffled"):
         predicted = np.asarray(model(folder).predict(flowers, []).data).argmax(axis=1)
         found[folder] = float((predicted == species).mean())
     return found

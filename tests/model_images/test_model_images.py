@@ -46,6 +46,11 @@ def test_better_is_better_than_stable_and_better_two_no_worse(facts):
     assert accuracy["better_two"] >= accuracy["better"]
 
 
+def test_shuffled_is_clearly_wrong(facts):
+    accuracy = facts("accuracy")
+    assert accuracy["shuffled"] <= accuracy["stable"] - 0.1
+
+
 def test_artefacts_and_readme_hold_the_accuracies_found_here(facts):
     readme = (IMAGES / "README.md").read_text()
     for folder, found in facts("accuracy").items():
@@ -102,6 +107,21 @@ def test_containerfiles_start_the_class_without_a_shell(folder):
     assert "ARG BASE=" in text
     assert f"COPY model_images/{folder}/" in text
     assert (IMAGES / folder / f"{images.VARIANTS[variant]}.py").is_file()
+
+
+@pytest.mark.parametrize("folder", [name for name in FOLDERS if name != "crashing"])
+def test_every_image_brings_a_profile_with_the_same_bins_of_features(folder):
+    found = json.loads((IMAGES / folder / "profile.json").read_text())
+    reference = json.loads((IMAGES / "stable" / "profile.json").read_text())
+    assert [v for v in found["variables"] if v["kind"] == "feature"] == [
+        v for v in reference["variables"] if v["kind"] == "feature"
+    ]
+
+
+def test_the_base_image_brings_the_kit():
+    text = (IMAGES / "base" / "Containerfile").read_text()
+    assert "COPY model_images/kit/sluice_model/ /models/sluice_model/" in text
+    assert (IMAGES / "kit" / "sluice_model" / "__init__.py").is_file()
 
 
 def test_the_base_image_demands_hashes_and_runs_as_nobody_in_particular():

@@ -10,6 +10,7 @@ import typer
 from sluice.cli import (
     batch,
     commands,
+    compare,
     completion,
     controller,
     convert,
@@ -61,6 +62,7 @@ app.command("simulate")(simulate.simulate)
 app.command("lint")(lint.lint)
 app.command("replay")(replay.replay)
 app.command("batch")(batch.batch)
+app.command("compare")(compare.compare)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(sandbox.demo)
 app.add_typer(sandbox.app, name="sandbox")

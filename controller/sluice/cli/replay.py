@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sluice.api.builtin import BALANCED, BUILTIN_POLICY_NAME
 from sluice.api.policy import CanaryPolicySpec
 from sluice.cli.controller import parse_headers
 from sluice.cli.options import Output, OutputOption
 from sluice.cli.output import plain_table, print_data
+from sluice.cli.progress import Bar
 from sluice.clock import SystemClock
 from sluice.errors import UsageError
 from sluice.metrics.client import Access, PrometheusClient, Timeouts
@@ -105,7 +104,7 @@ def replay(
         page.form_of(plot)
     policies = _policies(policy or [])
     question = Question(namespace, deployment, stable, candidate, start, end, step)
-    with _bar("reading") as bar:
+    with Bar("reading") as bar:
         if file is not None:
             source = from_file(dump.load(file), question)
         else:
@@ -160,7 +159,7 @@ def _play(
 ) -> result.Replay:
     chosen = choose(source, question)
     recording = chosen.recording
-    with _bar("replaying") as bar:
+    with Bar("replaying") as bar:
         total = len(policies) * (chosen.last - chosen.begin + 1)
         played, done = [], 0
 
@@ -200,25 +199,3 @@ def _show(outcome: result.Replay, output: Output) -> None:
         ]
     lines += ["", "Assumed:", *(f"- {text}" for text in result.ASSUMPTIONS)]
     sys.stdout.write("\n".join(lines) + "\n")
-
-
-class _bar:  # noqa: N801
-    """A progress bar on standard error, when that is a terminal."""
-
-    def __init__(self, what: str) -> None:
-        console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn(what), BarColumn(), TimeRemainingColumn(),
-            console=console, transient=True, disable=not console.is_terminal,
-        )  # fmt: skip
-        self._task = self._progress.add_task("", total=None)
-
-    def __enter__(self) -> _bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self._progress.stop()
-
-    def __call__(self, done: int, total: int) -> None:
-        self._progress.update(self._task, completed=done, total=total)

@@ -67,6 +67,9 @@ def _ready(inputs: Inputs, status: RolloutStatus) -> tuple[str, str, str]:
 
 
 def _reconciling(inputs: Inputs, status: RolloutStatus) -> tuple[str, str, str]:
+    if _undecided(status):
+        # kstatus takes the first of the two that is true: it would wait for what a person must do.
+        return "False", "Undecided", status.message
     if status.phase.active:
         return "True", status.phase.value, status.message
     if why := waiting(status):
@@ -80,9 +83,14 @@ def _reconciling(inputs: Inputs, status: RolloutStatus) -> tuple[str, str, str]:
 def _stalled(status: RolloutStatus) -> tuple[str, str, str]:
     if status.phase is Phase.ROLLED_BACK:
         return "True", "RolledBack", status.message
-    if status.pause is not None and status.pause.reason == "Undecided":
+    if status.pause is not None and _undecided(status):
         return "True", "Undecided", status.pause.message
     return "False", "Progressing", ""
+
+
+def _undecided(status: RolloutStatus) -> bool:
+    """No decision came in time, and the policy says that a person decides."""
+    return status.pause is not None and status.pause.reason == "Undecided"
 
 
 def _traffic(inputs: Inputs, status: RolloutStatus) -> tuple[str, str, str]:

@@ -320,6 +320,17 @@ class Client:
             options["preconditions"] = {"uid": uid}
         self._call("delete", resource, name, namespace, body=options)
 
+    def exchange(self, method: str, path: str, body: Any) -> tuple[int, bytes]:
+        """(status, body) of a bare path, whatever they are: behind the server's proxy an error is
+        an answer. Raises ApiUnavailableError where none comes."""
+        asked = Asked(method.lower(), "", f"{method} {path}", path)
+        response = self._transport.send(Call(method, path, (), body, timeout=self._timeout))
+        self._seen(asked, response.status)
+        try:
+            return response.status, response.read()
+        finally:
+            response.close()
+
     # --- underneath
 
     def request(

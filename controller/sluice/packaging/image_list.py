@@ -71,7 +71,7 @@ _MODELS_BASE = Image(
     MODELS_VERSION,
     "models",
     "model_images/base/Containerfile",
-    ("requirements/seldon.txt", "model_images/linear_iris.py"),
+    ("requirements/seldon.txt", "model_images/linear_iris.py", "model_images/kit/sluice_model"),
 )
 _STAND_INS_BASE = Image(
     "sluice.dev/stand-ins/base",

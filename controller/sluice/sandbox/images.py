@@ -22,6 +22,7 @@ VARIANTS: Mapping[str, str] = {
     "better-two": "IrisBetterTwo",
     "faulty": "IrisFaulty",
     "slow": "IrisSlow",
+    "shuffled": "IrisShuffled",
     "crashing": "IrisCrashing",
 }
 _PREFIX = "iris-"
@@ -70,7 +71,7 @@ def resolve(image: str) -> LocalImage | None:
 
 
 def serve(folder: Path, model_class: str) -> LocalImage:
-    """A model server for a class in a folder; `linear_iris` is importable from there."""
+    """A model server for a class in a folder; `linear_iris` and the kit are importable."""
     python = parts.seldon_env() / "bin" / "python"
     return LocalImage(
         argv=[
@@ -82,7 +83,7 @@ def serve(folder: Path, model_class: str) -> LocalImage:
             "MODEL",
         ],
         env={
-            "PYTHONPATH": str(directory()),
+            "PYTHONPATH": os.pathsep.join((str(directory()), str(directory() / "kit"))),
             # Two cores run everything: one process serves. Threads, because a slow prediction must
             # not hold up the next one, and because only then are connections kept open.
             "GUNICORN_WORKERS": "1",

@@ -51,7 +51,8 @@ def test_names_are_as_containerd_and_others_read_them(make, tmp_path):
     digest = make(layout, {"x": b"1"})
     layout.write_index({"example/a:1": digest})
     (entry,) = json.loads((layout.path / "index.json").read_text())["manifests"]
-    assert entry["annotations"]["io.containerd.image.name"] == "example/a:1"
+    # Kubernetes looks for the whole name: without a registry it is Docker Hub's.
+    assert entry["annotations"]["io.containerd.image.name"] == "docker.io/example/a:1"
     assert layout.digests() == {"example/a:1": digest}
 
 

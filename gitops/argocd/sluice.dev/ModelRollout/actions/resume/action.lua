@@ -1,0 +1,10 @@
+-- As `sluice resume`: bound to the revision that is shown, and done once.
+local status = obj.status or {}
+local current = status.candidate or status.rejected or {}
+if obj.metadata.annotations == nil then
+  obj.metadata.annotations = {}
+end
+obj.metadata.annotations["sluice.dev/command"] = '{"id": "argocd-resume-'
+  .. obj.metadata.resourceVersion .. '", "command": "resume", "revision": "'
+  .. (current.revision or "") .. '", "by": "Argo CD"}'
+return obj
