@@ -82,6 +82,15 @@ def test_the_message_has_the_numbers_of_the_verdict() -> None:
     assert "promotedIn stage/iris" in gate["message"]
 
 
+def test_a_paused_rollout_that_cannot_be_worked_on_is_degraded() -> None:
+    obj = statuses()["paused-by-command"]
+    for condition in obj["status"]["conditions"]:
+        if condition["type"] == "Stalled":
+            condition |= {"status": "True", "reason": "InvalidSpec", "message": "two names"}
+    [health] = run_script(ROLLOUT / "health.lua", obj)
+    assert health == {"status": "Degraded", "message": "InvalidSpec: two names"}
+
+
 def test_a_policy_is_healthy_once_it_is_there() -> None:
     for kind in ("CanaryPolicy", "ClusterCanaryPolicy"):
         policy = {"kind": kind, "metadata": {"name": "fast"}, "spec": {"steps": []}}

@@ -12,7 +12,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("
 LINK = re.compile(r"\]\(([^)#\s]+)")
 PATH = re.compile(
     r"`((?:docs|controller|tests|charts|manifests|canary_policies|requirements|model_images|tools"
-    r"|bench)/[\w./-]+)`"
+    r"|bench|gitops)/[\w./-]+)`"
 )
 
 

@@ -25,12 +25,12 @@ if is("MetricsAvailable", "False") then
   message = message .. "; held: " .. (conditions.MetricsAvailable.message or "no metrics")
 end
 
-if status.pause ~= nil then
-  return {status = "Suspended", message = status.pause.reason .. ": " .. status.pause.message}
-end
-if is("Stalled", "True") then
+if is("Stalled", "True") and conditions.Stalled.reason ~= "Undecided" then
   local stalled = conditions.Stalled
   return {status = "Degraded", message = stalled.reason .. ": " .. (stalled.message or message)}
+end
+if status.pause ~= nil then
+  return {status = "Suspended", message = status.pause.reason .. ": " .. status.pause.message}
 end
 if is("Ready", "True") then
   return {status = "Healthy", message = conditions.Ready.message or message}
