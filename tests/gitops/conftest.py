@@ -17,7 +17,7 @@ import yaml
 from sluice.kube.resources import MODEL_ROLLOUTS
 from sluice.sandbox import objects, parts
 from sluice.sandbox.up import CRDS, shipped_manifests
-from tests.api.conftest import Cluster, _running
+from tests.api.conftest import Cluster, running
 from tests.unit.cli.stage import Play, rollout
 
 _LOOK_SECONDS = 0.05
@@ -28,7 +28,7 @@ Outcome = Callable[[Play], object]
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The run's API server, with the kinds of Sluice and Seldon."""
-    for cluster in _running(tmp_path_factory.mktemp("cluster")):
+    for cluster in running(tmp_path_factory.mktemp("cluster")):
         crds = [*objects.read_manifests(shipped_manifests() / "crds")]
         crds += objects.read_manifests(CRDS)
         for crd in crds:
