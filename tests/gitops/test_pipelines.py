@@ -119,19 +119,30 @@ def test_a_commit_that_nobody_applies_is_late(project: Project, system: str) -> 
 
 
 @pytest.mark.parametrize("image", ["iris@sha256:ab", "registry.example:5000/iris:3@sha256:cd"])
+@pytest.mark.parametrize("system", GITOPS)
 def test_images_by_digest_and_of_a_registry_with_a_port_are_written(
-    project: Project, image: str
+    project: Project, system: str, image: str
 ) -> None:
     name = image.partition("@")[0].removesuffix(":3")
     manifest = project.checkout / "prod" / "iris.yaml"
     manifest.write_text(manifest.read_text().replace(OLD, f"{name}:1"))
-    for make in GITOPS.values():
-        known = values(project, SECONDS) | {"inputs.image": image, "IMAGE": image}
-        script = next(s for s in make(known) if "sed -i" in s.script)
-        own = script.script.split("sluice lint")[0]
-        ran = ended(project, [Step("change", own, script.env)], SECONDS)
-        assert ran.code == 0, ran.output
-        assert image_of(yaml.safe_load(manifest.read_text())) == image
+    known = values(project, SECONDS) | {"inputs.image": image, "IMAGE": image}
+    step = next(s for s in GITOPS[system](known) if "sed -i" in s.script)
+    own = Step("change", step.script.split("sluice lint")[0], step.env)
+    ran = ended(project, [own], SECONDS)
+    assert ran.code == 0, ran.output
+    assert image_of(yaml.safe_load(manifest.read_text())) == image
+
+
+@pytest.mark.parametrize("system", GITOPS)
+def test_an_image_that_the_manifest_does_not_have_is_said_and_not_committed(
+    project: Project, system: str
+) -> None:
+    known = values(project, SECONDS) | {"inputs.image": "repo/other:2", "IMAGE": "repo/other:2"}
+    ran = ended(project, GITOPS[system](known), SECONDS)
+    assert ran.code == 1
+    assert "has no image repo/other" in ran.output
+    assert project.log() == ["first"]
 
 
 @pytest.mark.parametrize("system", [*DIRECT])
