@@ -145,6 +145,22 @@ def test_an_image_that_the_manifest_does_not_have_is_said_and_not_committed(
     assert project.log() == ["first"]
 
 
+@pytest.mark.parametrize(
+    "image", ["registry.example/iris@|;1e touch ran;#", "registry.example/iris:2\n", "a b:2", ""]
+)
+@pytest.mark.parametrize("system", GITOPS)
+def test_what_is_no_image_is_refused_before_sed_could_run_it(
+    project: Project, system: str, image: str
+) -> None:
+    """GNU sed runs commands of its program (`e`), and the image is a part of that program."""
+    known = values(project, SECONDS) | {"inputs.image": image, "IMAGE": image}
+    ran = ended(project, GITOPS[system](known), SECONDS)
+    assert ran.code == 1
+    assert "is no image" in ran.output
+    assert not (project.checkout / "ran").exists()
+    assert project.log() == ["first"]
+
+
 @pytest.mark.parametrize("system", [*DIRECT])
 def test_a_policy_with_a_mistake_ends_a_pipeline_before_anything_is_changed(
     project: Project, system: str
