@@ -5,10 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from pydantic import ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
-from sluice.api.base import Model
+from sluice.api.base import StatusModel
+from sluice.api.monitoring_status import MonitoringStatus
 
 
 class Phase(StrEnum):
@@ -48,14 +48,6 @@ class Verdict(StrEnum):
     UNDECIDED = "Undecided"
     NO_DATA = "NoData"
     ERROR = "Error"
-
-
-class StatusModel(Model):
-    """Status read back from a cluster may be a newer version's: unknown fields are dropped."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True
-    )
 
 
 class Revision(StatusModel):
@@ -302,6 +294,7 @@ class RolloutStatus(StatusModel):
     adopted: bool | None = None
     checkpoint: Checkpoint | None = None
     history: list[HistoryEntry] = Field(default_factory=list)
+    monitoring: MonitoringStatus | None = None
     conditions: list[Condition] = Field(default_factory=list)
 
     def condition(self, kind: str) -> Condition | None:
