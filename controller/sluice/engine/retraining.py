@@ -69,6 +69,15 @@ def reaction_to(spec: Monitoring, trigger: str) -> Reaction | None:
     return spec.on_drift if trigger == DRIFTED else spec.on_decay
 
 
+def to_be_looked_at(
+    spec: Monitoring, answers: Mapping[str, Answer], entry: Retraining, *, current: bool
+) -> bool:
+    """Whether to start it, or to see what became of it: not what is no longer wanted."""
+    if entry.state is RetrainingState.RUNNING:
+        return True
+    return current and _wanted(spec, answers, entry.trigger)
+
+
 def step(
     rollout: Rollout,
     spec: Monitoring,

@@ -24,7 +24,7 @@ from sluice.engine.monitoring import (
     essence,
     findings,
 )
-from sluice.engine.retraining import open_one, step
+from sluice.engine.retraining import open_one, step, to_be_looked_at
 from sluice.errors import ApiError
 from sluice.loops.retraining import Retrainer
 
@@ -58,7 +58,8 @@ class Aftercare:
         current = status.stable is not None and status.stable.predictor == seen.predictor
         known = rollout.status.monitoring
         outcome, waits = None, False
-        if known is not None and (entry := open_one(known)) is not None:
+        entry = open_one(known)
+        if known and entry and to_be_looked_at(spec, answers, entry, current=current):
             try:
                 outcome = self._retrainer.outcome(rollout, known, entry)
             except ApiError as error:

@@ -19,6 +19,7 @@ from sluice.kube.resources import (
     VIRTUAL_SERVICES,
     Resource,
 )
+from sluice.loops.aftercare import Aftercare
 from sluice.loops.audit import AuditLog
 from sluice.loops.gatekeeping import Gatekeeper
 from sluice.loops.judging import Judging
@@ -131,6 +132,7 @@ class SmallLoop:
             claims=self.index.of_deployment,
             gatekeeper=Gatekeeper(self.rollouts, None, self.watched),
             keeper=Keeper(self.client, from_client(self.client).pods, self.audit),
+            aftercare=self.aftercare(),
         )
         self.pulse = Pulse(
             clock=self.clock,
@@ -142,6 +144,10 @@ class SmallLoop:
             interval=10,
             status_interval=60,
         )
+
+    def aftercare(self) -> Aftercare | None:
+        """What looks after the promoted; here nobody."""
+        return None
 
     def apply(self, image: str, name: str = "iris", **spec: Any) -> None:
         """As kubectl would."""
