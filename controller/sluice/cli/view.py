@@ -16,10 +16,12 @@ from sluice.api.status import GateState, RolloutStatus
 from sluice.api.times import from_wire
 from sluice.cli.bars import span, steps_bar
 from sluice.cli.checks_view import checks_view
+from sluice.cli.monitoring_view import monitoring_view
 from sluice.cli.next_move import next_move
 from sluice.cli.output import borderless
 from sluice.cli.rollout_events import Told
 from sluice.engine.gates import waiting
+from sluice.engine.monitoring import CONDITIONS
 
 _HISTORY_SHOWN = 3
 
@@ -92,6 +94,8 @@ def details(
     parts: list[RenderableType] = [_head(obj, status, beside, now)]
     if status.checks:
         parts += ["", checks_view(status, beside.policy, beside.rate)]
+    if status.monitoring or any(c.type in CONDITIONS for c in status.conditions):
+        parts += ["", monitoring_view(status, lambda stamp: age(stamp, now))]
     if status.history:
         parts += ["", _history(status, now)]
     if beside.events is None:
