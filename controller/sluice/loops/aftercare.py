@@ -94,9 +94,9 @@ def _is_news(
         return True
     if old is None or essence(found) != essence(old):
         return True
-    if found.checkpoint is None or old.checkpoint is None:
-        return found.checkpoint != old.checkpoint
-    return now - old.checkpoint.at >= CHECKPOINT_SECONDS
+    if found.checkpoint == old.checkpoint or found.checkpoint is None:
+        return False  # nothing new to keep
+    return old.checkpoint is None or now - old.checkpoint.at >= CHECKPOINT_SECONDS
 
 
 def _with(

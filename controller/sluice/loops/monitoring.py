@@ -1,18 +1,20 @@
 """The monitoring's memory and beat: all monitored stables together, a few queries for them all.
 
 It runs beside the pulse, in a thread and with an interval of its own, since drift takes minutes and
-hours. A rollout without `spec.monitoring` costs nothing here. Thread-safe: the beat writes,
-reconcile workers read (`seen`).
+hours. A rollout without `spec.monitoring` costs nothing here. Only the beat's thread touches
+the watches; reconcile workers read what it has published (`seen`), so no query keeps one waiting.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import structlog
 
 from sluice.api.monitoring import Measure
+from sluice.api.monitoring import Monitoring as Spec
 from sluice.api.rollout import Rollout, parse_rollout
 from sluice.api.status import RolloutStatus
 from sluice.clock import Clock
@@ -56,11 +58,11 @@ class Monitoring:
         self._wake = wake
         self._metrics = metrics
         self._interval = interval
-        self._lock = threading.RLock()
         self._drift = DriftWatches()
         self._watches: dict[str, Watch] = {}
         self._parsed: dict[str, tuple[str, Rollout]] = {}
         self._told: dict[str, object] = {}
+        self._seen: dict[str, Seen] = {}
         self._failing_since: float | None = None
         self._problem = ""
 
@@ -78,28 +80,25 @@ class Monitoring:
         """Look once at all monitored stables; wake those whose status is to be written."""
         now = self._clock.now()
         rollouts = self._monitored()
-        with self._lock:
-            self._follow(rollouts, now)
-            if self._watches:
-                try:
-                    self._read(now)
-                except MetricsError as error:
-                    if self._failing_since is None:
-                        self._failing_since = now
-                        log.warning("monitoring cannot read the metrics", problem=str(error))
-                    self._problem = str(error)
-                else:
-                    self._failing_since, self._problem = None, ""
-            self._metrics.distances.replace(self._distances())
-            woken = [key for key, rollout in rollouts.items() if self._is_news(key, rollout, now)]
-        for key in woken:
-            self._wake(key)
+        self._follow(rollouts, now)
+        if self._watches:
+            try:
+                self._read(now)
+            except MetricsError as error:
+                if self._failing_since is None:
+                    self._failing_since = now
+                    log.warning("monitoring cannot read the metrics", problem=str(error))
+                self._problem = str(error)
+            else:
+                self._failing_since, self._problem = None, ""
+        self._metrics.distances.replace(self._distances())
+        for key, rollout in rollouts.items():
+            if self._publish(key, rollout, now):
+                self._wake(key)
 
     def seen(self, key: str) -> Seen | None:
-        """What is known of the stable of `key`, with a checkpoint; None before the first look."""
-        with self._lock:
-            watch = self._watches.get(key)
-            return watch.seen(self._drift, self._outage()) if watch else None
+        """What the last beat knew of the stable of `key`; None before the first one."""
+        return self._seen.get(key)
 
     def _monitored(self) -> dict[str, Rollout]:
         """Those that ask for it and have a stable; parsed only when they have changed."""
@@ -132,6 +131,7 @@ class Monitoring:
         for key in self._watches.keys() - rollouts.keys():
             self._watches.pop(key).close(self._drift)
             self._told.pop(key, None)
+            self._seen.pop(key, None)
         for key, rollout in rollouts.items():
             spec, stable = rollout.spec.monitoring, rollout.status.stable
             if spec is None or stable is None:
@@ -191,22 +191,25 @@ class Monitoring:
             return None
         return Blind("MetricsUnavailable", f"the metrics cannot be read: {self._problem}")
 
-    def _is_news(self, key: str, rollout: Rollout, now: float) -> bool:
-        """Something to be written: another answer, or the numbers of the last minutes."""
+    def _publish(self, key: str, rollout: Rollout, now: float) -> bool:
+        """Let it be seen; True if it is to be written: then with a checkpoint."""
         spec, watch = rollout.spec.monitoring, self._watches.get(key)
         if spec is None or watch is None:
             return False
-        seen = watch.seen(self._drift, self._outage(), checkpoint=False)
-        found, answers = findings(spec, rollout.status, seen, now)
+        seen = watch.seen(self._drift, self._outage())
+        news = self._is_news(key, rollout, spec, seen) or _is_due(watch, rollout.status, now)
+        if news:
+            seen = replace(seen, checkpoint=watch.checkpoint(self._drift))
+        self._seen[key] = seen
+        return news
+
+    def _is_news(self, key: str, rollout: Rollout, spec: Spec, seen: Seen) -> bool:
+        found, answers = findings(spec, rollout.status, seen, self._clock.now())
         said = essence(found), _short(answers)
-        if self._told.get(key) != said or said[1] != _written(rollout.status, answers):
-            self._told[key] = said
-            return True
-        old = rollout.status.monitoring.checkpoint if rollout.status.monitoring else None
-        moved = watch.moved_at
-        if moved is None or (old is not None and moved <= old.at):
+        if self._told.get(key) == said and said[1] == _written(rollout.status, answers):
             return False
-        return old is None or now - old.at >= CHECKPOINT_SECONDS
+        self._told[key] = said
+        return True
 
     def _distances(self) -> dict[tuple[str, ...], float]:
         """Distance over threshold, of the features that are furthest off: few series, always."""
@@ -217,6 +220,14 @@ class Monitoring:
             namespace, _, name = watch.wanted.key.partition("/")
             found += [(r, (namespace, name, feature)) for r, feature in ratios[:_SHOWN_OF_EACH]]
         return {labels: ratio for ratio, labels in sorted(found, reverse=True)[:_SHOWN]}
+
+
+def _is_due(watch: Watch, status: RolloutStatus, now: float) -> bool:
+    """There were requests since the last checkpoint, and that is some minutes old."""
+    old = status.monitoring.checkpoint if status.monitoring else None
+    if watch.moved_at is None or (old is not None and watch.moved_at <= old.at):
+        return False
+    return old is None or now - old.at >= CHECKPOINT_SECONDS
 
 
 def _start(watches: Mapping[Target, Watch], new: list[Target], readings: Readings) -> None:

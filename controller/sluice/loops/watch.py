@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -115,13 +115,12 @@ class Watch:
             # The same profile may travel in a new image: then the evidence goes on, with its pods.
             self._side, self._until = None, None
         if before.spec.drift != wanted.spec.drift or before.spec.rate != wanted.spec.rate:
-            state = self.seen(drift, None)
-            self._kept = _as_kept(before, state)
+            self._kept = self._as_kept(before, drift)
             drift.close(wanted.key)
             self._begun_for, self.layout, self.profile, self._side = None, None, None, None
         if moved or before.spec.decay != wanted.spec.decay or before.spec.rate != wanted.spec.rate:
             same = not moved and before.spec.decay == wanted.spec.decay
-            self._begin_decay(now, kept=_as_kept(before, self.seen(drift, None)) if same else None)
+            self._begin_decay(now, kept=self._as_kept(before, drift) if same else None)
 
     def close(self, drift: DriftWatches) -> None:
         """It is watched no longer."""
@@ -234,12 +233,12 @@ class Watch:
 
     # --- what is known
 
-    def seen(self, drift: DriftWatches, outage: Blind | None, *, checkpoint: bool = True) -> Seen:
-        """Everything that is known. `outage`: the metrics cannot be read."""
+    def seen(self, drift: DriftWatches, outage: Blind | None) -> Seen:
+        """What is known, without a checkpoint. `outage`: the metrics cannot be read."""
         watched = self.layout is not None
         decay = self._fleet.result(_OPEN) if self._fleet else None
         spec = self.wanted.spec
-        found = Seen(
+        return Seen(
             at=self._at,
             predictor=self.wanted.target.predictor,
             revision=self.wanted.revision,
@@ -252,7 +251,6 @@ class Watch:
             drift_blind=outage or self._drift_blind(drift),
             decay_blind=outage or self._decay_blind(),
         )
-        return replace(found, checkpoint=self._checkpoint(drift)) if checkpoint else found
 
     def _drift_blind(self, drift: DriftWatches) -> Blind | None:
         predictor = self.wanted.target.predictor
@@ -290,7 +288,8 @@ class Watch:
             "(docs/model-kit.md#feedback)",
         )
 
-    def _checkpoint(self, drift: DriftWatches) -> MonitoringCheckpoint | None:
+    def checkpoint(self, drift: DriftWatches) -> MonitoringCheckpoint | None:
+        """The evidence, to be kept in the status; None: there is none yet."""
         if self.layout is None and not self._level.feedback:
             return None
         state, seasons = drift.export(self.wanted.key) if self.layout else (None, None)
@@ -306,11 +305,10 @@ class Watch:
             level=self._level if self.wanted.spec.decay else None,
         )
 
-
-def _as_kept(before: Wanted, seen: Seen) -> MonitoringStatus:
-    return MonitoringStatus(
-        predictor=before.target.predictor,
-        revision=before.revision,
-        profile=seen.profile,
-        checkpoint=seen.checkpoint,
-    )
+    def _as_kept(self, before: Wanted, drift: DriftWatches) -> MonitoringStatus:
+        return MonitoringStatus(
+            predictor=before.target.predictor,
+            revision=before.revision,
+            profile=self.profile,
+            checkpoint=self.checkpoint(drift),
+        )
