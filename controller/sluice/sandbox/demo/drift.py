@@ -38,12 +38,12 @@ from sluice.sandbox.up import Options, Sandbox, shipped_manifests
 FIRST = "1"
 LONGER_PETALS = 1.0  # cm
 CONTROLLER_ARGS = (*play.CONTROLLER_ARGS, "--monitoring-interval=2")
+COLUMNS = ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)")
 MONITORING: dict[str, Any] = {
-    "drift": {"learning": "40s"},
+    "drift": {"learning": "40s", "features": list(COLUMNS)},
     "onDrift": {"job": {"cronJob": "retrain-iris"}},
     "cooldown": "1h",
 }
-COLUMNS = ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)")
 _FLOWERS = 4000
 _DEADLINE = 240.0
 _LOOK_SECONDS = 0.5

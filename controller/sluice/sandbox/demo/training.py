@@ -26,9 +26,15 @@ def train(data: Path, registry: Path, version: str) -> None:
     python = parts.seldon_env() / "bin" / "python"
     script = images.directory() / "retrain" / "retrain.py"
     words = [f"--data={data}", f"--out={registry / version}", f"--version={version}"]
-    # The pods' own network settings are not for a process that only computes.
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    subprocess.run([str(python), str(script), *words], check=True, env=env)
+    subprocess.run([str(python), str(script), *words], check=True, env=_outside())
+
+
+def _outside() -> dict[str, str]:
+    """The environment without the pod's network, in which 127.0.0.1 is the pod itself.
+
+    The API server is there too; in a cluster it has an address that pods reach.
+    """
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 def resolver(registry: Path, image: str) -> Image | None:
@@ -57,7 +63,7 @@ def main() -> int:
     argv = [sys.executable, "-m", "sluice.cli.main", "set-image", where["name"]]
     argv += [f"{MODEL_IMAGE}:{version}", f"--namespace={where['namespace']}"]
     argv += [f"--source=retraining={version}", f"--kubeconfig={asked.kubeconfig}"]
-    return subprocess.run(argv, check=False).returncode
+    return subprocess.run(argv, check=False, env=_outside()).returncode
 
 
 if __name__ == "__main__":
