@@ -320,6 +320,8 @@ ROLLOUT_COLUMNS = [
     _column("Stable", ".status.stable.revision"),
     _column("Candidate", ".status.candidate.revision"),
     _column("Paused", ".status.pause.reason", wide=True),
+    _column("Drifted", '.status.conditions[?(@.type=="Drifted")].status', wide=True),
+    _column("Decayed", '.status.conditions[?(@.type=="Decayed")].status', wide=True),
     _column("Reason", '.status.conditions[?(@.type=="Ready")].reason', wide=True),
     _AGE,
 ]

@@ -57,9 +57,15 @@ def stall(status: RolloutStatus) -> str:
 
 
 def phase_in_words(status: RolloutStatus) -> str:
-    """The phase, and beside it what keeps the rollout from going on."""
+    """The phase, and beside it what keeps the rollout from going on, or has become of the model."""
     aside = stall(status) or ("paused" if status.pause else "waiting" if waiting(status) else "")
+    aside = aside or ", ".join(kind.lower() for kind in CONDITIONS if _is_true(status, kind))
     return f"{status.phase.value} ({aside})" if aside else status.phase.value
+
+
+def _is_true(status: RolloutStatus, kind: str) -> bool:
+    condition = status.condition(kind)
+    return condition is not None and condition.status == "True"
 
 
 def list_row(obj: dict[str, Any], *, with_namespace: bool, now: float | None = None) -> list[str]:

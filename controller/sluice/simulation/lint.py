@@ -16,6 +16,7 @@ from sluice.simulation.cost import LONGEST_DAYS, REALISTIC, Cost, cost_to_pass, 
 from sluice.simulation.files import POLICY_KINDS, Document
 from sluice.simulation.findings import Finding, Level
 from sluice.simulation.lint_gates import lint_gates
+from sluice.simulation.lint_monitoring import lint_monitoring
 
 ROLLOUT_KIND = "ModelRollout"
 # With a comparison closer than this many events, half a percent of errors at 20/s takes a day.
@@ -86,6 +87,7 @@ def _policy_of(
     rollout = parse_rollout(dict(document.content))
     policy = _named_policy(rollout.spec, policies, found)
     found += lint_gates(rollout.namespace, rollout.name, rollout.spec, policy)
+    found += lint_monitoring(rollout.spec.monitoring)
     return policy
 
 
