@@ -26,6 +26,7 @@ SYSTEM = "sluice-system"
 # Short times, so that a rollout takes seconds; the lease can be waited for.
 VALUES: dict[str, Any] = {
     "pulse": 1,
+    "settle": 1,
     "extraArgs": ["--status-interval=1", "--lease-seconds=6"],
     "prometheus": {"url": "http://prometheus.monitoring:9090"},
 }
