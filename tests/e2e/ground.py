@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -103,13 +105,26 @@ class Ground:
             *("--values", str(path), "--wait", "--timeout", "3m"),
         )
 
-    def leader(self) -> str:
-        """The pod that holds the lease; "" if nobody does."""
-        text = self.kubectl(
+    def holder(self) -> str:
+        """Who holds the lease, the pod and a name for its process; "" if nobody does."""
+        return self.kubectl(
             *("--namespace", SYSTEM, "get", "lease", "sluice-controller"),
             *("--output", "jsonpath={.spec.holderIdentity}"),
         )
-        return text.partition("_")[0]
+
+    def leader(self) -> str:
+        """The pod that holds the lease; "" if nobody does."""
+        return self.holder().partition("_")[0]
+
+    def kill(self, pod: str) -> None:
+        """SIGKILL to a controller's process: it gives nothing back, the lease has to run out."""
+        needle = f"POD_NAME={pod}".encode()
+        for entry in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if needle in entry.read_bytes().split(b"\0"):
+                    os.kill(int(entry.parent.name), signal.SIGKILL)
+                    return
+        raise AssertionError(f"no process of {pod} runs here")
 
     def report(self) -> str:
         """The counts and figures as a table."""

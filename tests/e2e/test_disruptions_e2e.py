@@ -44,17 +44,15 @@ def test_a_controller_whose_pod_is_deleted_hands_over_and_the_rollout_goes_on(
     promoted(rollout, cluster)
 
 
-def test_a_leader_that_is_killed_is_followed_by_the_other_replica(
+@pytest.mark.own_cluster
+def test_a_leader_that_is_killed_is_followed_once_its_lease_has_run_out(
     start: Start, cluster: Ground
 ) -> None:
     rollout = start("killed")
     stepping(rollout)
-    before, began = cluster.leader(), time.monotonic()
-    cluster.kubectl(
-        *("--namespace", SYSTEM, "delete", "pod", before),
-        *("--grace-period=0", "--force", "--wait=false"),
-    )
-    poll(lambda: cluster.leader() not in ("", before), "another leads")
+    before, began = cluster.holder(), time.monotonic()
+    cluster.kill(cluster.leader())
+    poll(lambda: cluster.holder() not in ("", before), "another leads")
     cluster.figures["leader killed, until another leads"] = time.monotonic() - began
     promoted(rollout, cluster)
 
