@@ -33,7 +33,10 @@ def start_time(pid: int) -> int:
 
 
 def group_lives(group: int) -> bool:
-    """Whether a process of the group is left that is more than a zombie."""
+    """Whether a process of the group is left that is more than a zombie.
+
+    Its first thread may be one while others still hold its files and ports.
+    """
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -44,7 +47,7 @@ def group_lives(group: int) -> bool:
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
             except OSError:
                 continue
-            if int(fields[2]) == group and fields[0] not in "ZX":
+            if int(fields[2]) == group and (fields[0] not in "ZX" or int(fields[17]) > 1):
                 return True
     return False
 
