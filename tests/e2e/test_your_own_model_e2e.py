@@ -48,7 +48,7 @@ def test_every_fence_of_the_page_is_run_but_the_reader_s_own_addresses() -> None
 @pytest.fixture
 def removed(cluster: Ground) -> Iterator[Ground]:
     """Without Sluice and its CRDs, as before a first installation; afterwards as others want it."""
-    cluster.ok("helm", "uninstall", "sluice", "--namespace", SYSTEM, "--wait")
+    cluster.run("helm", "uninstall", "sluice", "--namespace", SYSTEM, "--wait")
     cluster.kubectl("delete", "--ignore-not-found", "-f", "manifests/crds/", timeout=120)
     yield cluster
     cluster.run("kubectl", "delete", "--ignore-not-found", "-f", "manifests/install.yaml")
