@@ -62,20 +62,26 @@ def build(
     progress: Progress | None = None,
     options: Options | None = None,
     store: Path | None = None,
+    model: Image | None = None,
 ) -> Built:
     """Images by name, with or without tag, or by group; None: all of them.
 
     Images that others only stand on are built, but not in the result unless named. `store` is
-    where images and layers are kept (None: in the cache). Raises ToolError or UsageError.
+    where images and layers are kept (None: in the cache). `model`: a user's own, and nothing but
+    that. Raises ToolError or UsageError.
     """
     work = _Work(
         root=part_builds.source_root(),
         directory=store or parts.cache_directory() / "images",
         options=options or Options(),
         progress=progress or Silent(),
+        model=model,
     )
-    needed = select(names)
-    wanted = _named(needed, names)
+    if model is None:
+        needed = select(names)
+        wanted = _named(needed, names)
+    else:
+        needed, wanted = [*select(model.parents.values()), model], [model]
     found = work.find(wanted)
     if found is None:
         work.directory.mkdir(parents=True, exist_ok=True)
@@ -92,8 +98,16 @@ def _named(needed: list[Image], names: Iterable[str] | None) -> list[Image]:
 
 
 class _Work:
-    def __init__(self, root: Path, directory: Path, options: Options, progress: Progress) -> None:
+    def __init__(
+        self,
+        root: Path,
+        directory: Path,
+        options: Options,
+        progress: Progress,
+        model: Image | None = None,
+    ) -> None:
         self.root = root
+        self.model = model
         self.directory = directory
         self.options = options
         self.progress = progress
@@ -110,7 +124,7 @@ class _Work:
 
     def name(self, image: Image) -> str:
         """The name an image gets: with the registry and the tag that were asked for."""
-        name = f"{image.name}:{self.options.tag or image.version}"
+        name = f"{image.name}:{self._tag(image)}"
         if self.options.registry:
             name = f"{self.options.registry.rstrip('/')}/{name.removeprefix('sluice.dev/')}"
         return name
@@ -120,11 +134,11 @@ class _Work:
         if image.name not in self._keys:
             inputs = {
                 "form": FORM,
-                "files": context.hash_of(self.root, image),
+                "files": context.hash_of(image.root or self.root, image),
                 "base": base.recipe() if self.own_base else self.options.python_image,
                 "builder": self.options.builder,
                 "epoch": self.options.epoch,
-                "tag": self.options.tag,
+                "tag": self._tag(image),
                 "source": self._source(),
                 "revision": self._revision(image),
                 "parents": [self.key(IMAGES[parent]) for parent in image.parents.values()],
@@ -133,10 +147,18 @@ class _Work:
             self._keys[image.name] = hashlib.sha256(text.encode()).hexdigest()[:24]
         return self._keys[image.name]
 
+    def _tag(self, image: Image) -> str:
+        # A model's tag is its own: what it stands on is the same for all its versions.
+        if self.model is not None:
+            return image.version
+        return self.options.tag or image.version
+
     def _source(self) -> str:
         return self.options.source or context.origin(self.root)
 
     def _revision(self, image: Image) -> str:
+        if image.root is not None:
+            return self.options.revision or image.revision
         return self.options.revision or context.revision(self.root, image)
 
     def _place(self, wanted: list[Image]) -> Path:
@@ -219,7 +241,7 @@ class _Work:
             args["BUILD_IMAGE"] = base.BUILD_NAME if self.own_base else named
         place = scratch / f"context-{self.key(image)}"
         place.mkdir()
-        context.stage(self.root, image, place)
+        context.stage(image.root or self.root, image, place)
         builder.build(
             builders.Build(
                 reference=_local(image.reference),
@@ -246,7 +268,7 @@ class _Work:
 
     def _labels(self, image: Image, pool: Layout, args: Mapping[str, str]) -> dict[str, str]:
         labels = {
-            f"{_LABEL}.version": self.options.tag or image.version,
+            f"{_LABEL}.version": self._tag(image),
             f"{_LABEL}.source": self._source(),
             f"{_LABEL}.revision": self._revision(image),
         }
