@@ -120,7 +120,16 @@ def step(
         features=[row.name for row in found.features if row.drifted][:KEPT],
     )
     notes.append(Note("RetrainingDue", f"{wanted}: {answers[wanted][2]}", warning=True))
-    return Step([new, *entries][:KEPT], tuple(notes), 0.1)
+    return Step(_kept([new, *entries]), tuple(notes), 0.1)
+
+
+def _kept(entries: list[Retraining]) -> list[Retraining]:
+    """The last ones; those that were never started go first, since the limits count the others."""
+    while len(entries) > KEPT:
+        never = [one for one in entries if one.state is RetrainingState.CANCELLED]
+        gone = never[-1] if never else entries[-1]
+        entries = [one for one in entries if one is not gone]
+    return entries
 
 
 def _moved(
