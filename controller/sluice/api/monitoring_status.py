@@ -46,10 +46,14 @@ class DecayRow(StatusModel):
 
 
 class Level(StatusModel):
-    """The feedback that the level at promotion is from: how many answers, and their rewards."""
+    """The feedback that the level at promotion is from: how many answers, and their rewards.
+
+    `measure` is what counted as one (`spec.monitoring.decay.measure`).
+    """
 
     feedback: float
     rewards: float
+    measure: str = "Outcomes"
 
 
 class MonitoringCheckpoint(StatusModel):

@@ -53,7 +53,7 @@ class Watch:
         self._at = now
         self._until: float | None = None
         self._side: Side | None = None
-        self._begin_decay(now)
+        self._begin_decay(now, status)
 
     # --- the profile
 
@@ -111,16 +111,15 @@ class Watch:
         """The spec or the stable is another one."""
         before, self.wanted = self.wanted, wanted
         moved = before.target != wanted.target
-        if moved:
-            # The same profile may travel in a new image: then the evidence goes on, with its pods.
-            self._side, self._until = None, None
-        if before.spec.drift != wanted.spec.drift or before.spec.rate != wanted.spec.rate:
-            self._kept = self._as_kept(before, drift)
+        stricter = before.spec.rate != wanted.spec.rate
+        known = self._as_kept(before, drift)
+        if moved or stricter or before.spec.drift != wanted.spec.drift:
+            # The same profile may travel in a new image: then the evidence goes on.
+            self._kept = known if self.layout is not None else self._kept
             drift.close(wanted.key)
             self._begun_for, self.layout, self.profile, self._side = None, None, None, None
-        if moved or before.spec.decay != wanted.spec.decay or before.spec.rate != wanted.spec.rate:
-            same = not moved and before.spec.decay == wanted.spec.decay
-            self._begin_decay(now, kept=self._as_kept(before, drift) if same else None)
+        if moved or stricter or before.spec.decay != wanted.spec.decay:
+            self._begin_decay(now, known)
 
     def close(self, drift: DriftWatches) -> None:
         """It is watched no longer."""
@@ -161,19 +160,27 @@ class Watch:
 
     # --- feedback
 
-    def _begin_decay(self, now: float, kept: MonitoringStatus | None = None) -> None:
+    def _begin_decay(self, now: float, before: MonitoringStatus | None) -> None:
+        """The level goes on where it is that of this revision, and measured alike."""
         self._scores: Side | None = None
         self._fleet: DecayFleet | None = None
-        self._level = Level(feedback=0.0, rewards=0.0)
+        self._level = self._new_level()
         self._scored_until = now
-        before = kept or self._kept
         same = before is not None and before.predictor == self.wanted.target.predictor
         old = before.checkpoint if before and same else None
-        if old is not None and old.level is not None and self.wanted.spec.decay is not None:
+        decay = self.wanted.spec.decay
+        if old is None or old.level is None or decay is None:
+            return
+        if old.level.measure == decay.measure.value:
             self._level = old.level
             self._started_at = self._started_at and old.started_at
-            if self._level.feedback >= self.wanted.spec.decay.level_feedback:
+            if self._level.feedback >= decay.level_feedback:
                 self._open_decay(old.decay)
+
+    def _new_level(self, feedback: float = 0.0, rewards: float = 0.0) -> Level:
+        decay = self.wanted.spec.decay
+        measure = decay.measure if decay else Measure.OUTCOMES
+        return Level(feedback=feedback, rewards=rewards, measure=measure.value)
 
     def scores_by(self, measure: Measure) -> bool:
         """Its decay is watched, and measured so."""
@@ -206,8 +213,8 @@ class Watch:
         if feedback > 0:
             self.moved_at = now
         if self._fleet is None:
-            self._level = Level(
-                feedback=self._level.feedback + feedback, rewards=self._level.rewards + rewards
+            self._level = self._new_level(
+                self._level.feedback + feedback, self._level.rewards + rewards
             )
             if self._level.feedback >= decay.level_feedback:
                 self._open_decay(None)

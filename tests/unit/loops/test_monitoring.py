@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -154,6 +156,42 @@ def test_drift_ends_when_the_stable_has_a_profile_that_fits() -> None:
     assert loop.said() == ("False", "WithinThreshold")
 
 
+def test_a_new_version_without_a_profile_has_no_drift_of_the_old_one() -> None:
+    loop = MonitoredLoop().promoted()
+    loop.watch(12)
+    loop.live["width"] = SHIFTED
+    loop.watch(20)
+    assert loop.said() == ("True", "Drifted")
+    loop.apply("repo/iris:2", monitoring=QUICK)
+    loop.settle()
+    loop.tick(17)
+    loop.shown.clear()
+    loop.watch(2)
+    assert loop.said() == ("Unknown", "NoProfile")
+    assert loop.status.monitoring.features == []  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ({"learning": "10m"}, True),
+        ({"threshold": 0.2}, False),
+        ({"features": ["width"]}, False),
+    ],
+)
+def test_evidence_outlives_a_change_of_the_spec_that_it_fits(
+    change: dict[str, Any], kept: bool
+) -> None:
+    loop = MonitoredLoop().promoted()
+    loop.watch(14)
+    since = loop.status.monitoring.since  # type: ignore[union-attr]
+    loop.apply("repo/iris:1", monitoring={"drift": {**QUICK["drift"], **change}})
+    loop.watch(2)
+    assert (loop.status.monitoring.since == since) is kept  # type: ignore[union-attr]
+    loop.watch(24)
+    assert loop.said() == ("False", "WithinThreshold")
+
+
 @pytest.mark.parametrize(
     ("serve", "reason", "says"),
     [
@@ -224,6 +262,20 @@ def test_the_level_survives_a_restart_and_not_a_promotion() -> None:
     loop.show_profile(loop.stable)
     loop.watch(3)
     assert loop.said("Decayed") == ("Unknown", "MeasuringLevel")
+
+
+def test_the_level_is_not_that_of_another_measure() -> None:
+    loop = MonitoredLoop()
+    loop.accuracy = 0.9
+    loop.promoted(decay={"learning": "5m", "levelFeedback": 300})
+    loop.watch(25)
+    assert loop.said("Decayed")[0] == "False"
+    loop.apply("repo/iris:1", monitoring={"decay": {"measure": "Rewards", "learning": "5m"}})
+    loop.watch(2)
+    assert loop.said("Decayed") == ("Unknown", "NoFeedback")
+    loop.start_controller()
+    loop.watch(2)
+    assert loop.said("Decayed") == ("Unknown", "NoFeedback")
 
 
 def test_feedback_without_outcomes_is_told() -> None:
