@@ -389,6 +389,30 @@ def test_rollouts_that_stand_still(place: Place) -> None:
     assert "RolloutNotWatched" in place.bad()
 
 
+def test_models_that_are_not_what_they_were(place: Place) -> None:
+    drifted = {"type": "Drifted", "status": "True", "reason": "Drifted", "message": "width: ks 0.3"}
+    blind = {"type": "Decayed", "status": "Unknown", "reason": "NoFeedback", "message": "none"}
+    retraining = {
+        "number": 2,
+        "id": "a",
+        "trigger": "Drifted",
+        "state": "Pending",
+        "at": "then",
+        "revision": "r",
+        "message": "there is no CronJob",
+    }
+    monitoring = {"predictor": "v1", "revision": "r", "retrainings": [retraining]}
+    place.rollout(conditions=[drifted, blind], monitoring=monitoring)
+    found = place.bad()
+    assert "width" in found["ModelNotAsPromoted"].what
+    assert "NoFeedback" in found["ModelNotWatched"].what
+    assert "retraining 2 Pending: there is no CronJob" in found["RetrainingStuck"].what
+    early = {**blind, "reason": "Learning"}
+    done = {**monitoring, "retrainings": [{**retraining, "state": "Running", "message": ""}]}
+    place.rollout(conditions=[{**drifted, "status": "False"}, early], monitoring=done)
+    assert "RolloutsFine" in place.all()
+
+
 # --- where the cluster tells less than usual
 
 
