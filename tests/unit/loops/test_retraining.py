@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sluice.api.monitoring_status import Retraining
 from sluice.kube.resources import CRON_JOBS, JOBS, MODEL_ROLLOUTS
+from sluice.loops.audit import AuditLog
 from sluice.loops.posting import Reply
 
 from .monitored_loop import QUICK, SHIFTED, USUAL, MonitoredLoop
@@ -289,6 +291,21 @@ def test_decay_has_a_reaction_of_its_own() -> None:
     env = job["spec"]["template"]["spec"]["containers"][0]["env"]
     told = json.loads({one["name"]: one["value"] for one in env}["SLUICE_RETRAIN_INPUT"])
     assert told["decay"]["drop"] > told["decay"]["tolerance"]
+
+
+def test_the_audit_log_tells_it_all(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    loop = MonitoredLoop(audit=AuditLog(str(path))).promoted(**JOB)
+    loop.client.create(CRON_JOBS, CRON_JOB, "prod")
+    loop.watch(12)
+    loop.live["width"] = SHIFTED
+    loop.watch(20)
+    end(loop)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    told = [line["reason"] for line in lines]
+    assert told[-4:] == ["Drifted", "RetrainingDue", "RetrainingStarted", "RetrainingSucceeded"]
+    assert "width: ks" in lines[-3]["message"]
+    assert lines[-1]["stable"] == loop.status.stable.revision  # type: ignore[union-attr]
 
 
 def test_the_history_is_bounded() -> None:
