@@ -99,6 +99,7 @@ class _Tracked:
     stable: _Version = field(default_factory=_Version)
     candidate: _Version = field(default_factory=_Version)
     cells: tuple[Cell, ...] = ()
+    asked: bool = False
     begun: bool = False
     released_at: float = 0.0
 
@@ -176,7 +177,7 @@ class AnswerObserver:
         """Read once for all pairs. Raises MetricsError, and then nothing is lost or changed."""
         if not self._tracked:
             return AnswerPulse(now, {}, {}, 0)
-        queries = self._begin([t for t in self._tracked.values() if not t.begun], now)
+        queries = self._begin([t for t in self._tracked.values() if not t.asked], now)
         sights, asked = self._fetch(self._tracked.values(), now, None)
         increments: dict[str, AnswerIncrement] = {}
         missing: dict[str, Incomparable] = {}
@@ -252,8 +253,7 @@ class AnswerObserver:
                 # Seen nowhere in the look-back: what is seen first is all there is to start from.
                 if then:
                     tracked.begin(sights, moment)
-                else:
-                    tracked.since = None
+                tracked.asked = True
         return queries
 
     def _fetch(
