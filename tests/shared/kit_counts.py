@@ -71,8 +71,6 @@ class Kit:
         self.prometheus.count(pod, metric, {**labels, **common}, n)
 
 
-def kits(
-    prometheus: FakePrometheus, predictors: Iterable[str], **how: object
-) -> tuple[Kit, ...]:
+def kits(prometheus: FakePrometheus, predictors: Iterable[str], **how: object) -> tuple[Kit, ...]:
     """Started ones, one a predictor."""
     return tuple(Kit(prometheus, name, **how).start() for name in predictors)  # type: ignore[arg-type]

@@ -8,25 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 import numpy as np
 
 from sluice.evidence.answer_bank import AnswerIncrement
 from sluice.evidence.answers import Cell, Incomparable, Shown
-from sluice.metrics.answer_queries import INFO, AnswerQueries, Family, Wants, cell_of, families_of
+from sluice.metrics.answer_queries import INFO, Wants
+from sluice.metrics.answer_source import AnswerSource, Reads, Sight
 from sluice.metrics.counting import Side
-from sluice.metrics.history import SECONDS, RangeClient, growth_between
 from sluice.metrics.observe import LONGEST_WAIT_SECONDS, LOOKBACK_SECONDS
 from sluice.metrics.queries import Labels, Target
-from sluice.metrics.source import Client, Floats, Reading
-
-_FEWEST = 60  # moments of a history that is to tell something
-_SAMPLES = 400_000  # about so many of them in one answer over a range
-
-
-class Reads(Client, RangeClient, Protocol):
-    """What is needed of `PrometheusClient`."""
+from sluice.metrics.source import Floats, Reading
 
 
 @dataclass(frozen=True)
@@ -60,21 +52,6 @@ class AnswerPulse:
     increments: dict[str, AnswerIncrement]
     missing: dict[str, Incomparable]
     queries: int
-
-
-@dataclass
-class _Pod:
-    scraped_at: float
-    cells: dict[Cell, float] = field(default_factory=dict)
-
-
-@dataclass
-class _Sight:
-    """What a query batch has of one predictor."""
-
-    pods: dict[str, _Pod] = field(default_factory=dict)
-    bins: set[str] = field(default_factory=set)
-    models: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -116,17 +93,17 @@ class _Tracked:
             for _, version in self.versions:
                 version.side.widen(len(self.cells))
 
-    def readings(self, sight: _Sight) -> dict[str, Reading]:
+    def readings(self, sight: Sight) -> dict[str, Reading]:
         """By pod; what a pod does not show is 0."""
         return {
             name: Reading(np.array([pod.cells.get(c, 0.0) for c in self.cells]), pod.scraped_at)
             for name, pod in sight.pods.items()
         }
 
-    def begin(self, sights: Mapping[Target, _Sight], at: float) -> None:
+    def begin(self, sights: Mapping[Target, Sight], at: float) -> None:
         """Count from these on."""
         for target, version in self.versions:
-            version.side.begin(self.readings(sights.get(target, _Sight())))
+            version.side.begin(self.readings(sights.get(target, Sight())))
         self.released_at = max(self.released_at, at)
         self.begun = True
 
@@ -140,9 +117,7 @@ class AnswerObserver:
     def __init__(
         self, client: Reads, labels: Labels, *, interval: float = 10.0, wait: float | None = None
     ) -> None:
-        self._client = client
-        self._ask = AnswerQueries(labels)
-        self._pod_label = labels.pod
+        self._source = AnswerSource(client, labels)
         self._interval = interval
         self._wait = wait
         self._tracked: dict[str, _Tracked] = {}
@@ -198,42 +173,12 @@ class AnswerObserver:
         for every `interval`, oldest first. One query for each kind of counter. Raises MetricsError.
         """
         pairs = {key: self._tracked[key] for key in keys if key in self._tracked}
-        if not pairs:
-            return {}
-        series = sum(len(tracked.cells) for tracked in pairs.values())
-        seconds = min(SECONDS, self._interval * max(_FEWEST, _SAMPLES / max(series, 1)))
-        moments = int(seconds / self._interval) + 1
-        start = now - (moments - 1) * self._interval
-        stables = {tracked.pair.targets[0]: tracked for tracked in pairs.values()}
-        tables: dict[tuple[Target, str], Floats] = {}
-        at = {
-            target: {cell: i for i, cell in enumerate(tracked.cells)}
-            for target, tracked in stables.items()
-        }
-        wants = _wanted(pairs.values())
-        for family in families_of(wants):
-            promql = self._ask.counts(family, list(stables))
-            for element in self._client.matrix(promql, start, now, self._interval):
-                labels = element["metric"]
-                target, cell = self._ask.target(labels), cell_of(family, labels)
-                column = at.get(target, {}).get(cell) if cell is not None else None
-                if column is None:
-                    continue
-                key = (target, labels.get(self._pod_label, ""))
-                table = tables.setdefault(key, np.full((moments, len(at[target])), np.nan))
-                for time, text in element["values"]:
-                    row = round((float(time) - start) / self._interval)
-                    if 0 <= row < moments:
-                        table[row, column] = float(text)
-        sums: dict[Target, Floats] = {}
-        for (target, _), table in tables.items():
-            seen = np.asarray(np.isfinite(table).any(axis=1))
-            grown = growth_between(np.nan_to_num(table), seen)
-            sums[target] = sums[target] + grown if target in sums else grown
+        stables = {tracked.pair.targets[0]: tracked.cells for tracked in pairs.values()}
+        found = self._source.history(stables, _wanted(pairs.values()), now, self._interval)
         return {
-            key: (tracked.cells, sums[tracked.pair.targets[0]])
+            key: (tracked.cells, found[tracked.pair.targets[0]])
             for key, tracked in pairs.items()
-            if tracked.pair.targets[0] in sums
+            if tracked.pair.targets[0] in found
         }
 
     def _begin(self, new: list[_Tracked], now: float) -> int:
@@ -249,7 +194,7 @@ class AnswerObserver:
             for tracked in group:
                 then = [sights[t] for t, _ in tracked.versions if t in sights]
                 for sight in then:
-                    tracked.widen(_cells(sight))
+                    tracked.widen(sight.cells)
                 # Seen nowhere in the look-back: what is seen first is all there is to start from.
                 if then:
                     tracked.begin(sights, moment)
@@ -258,67 +203,27 @@ class AnswerObserver:
 
     def _fetch(
         self, tracked: Collection[_Tracked], at: float, window: float | None
-    ) -> tuple[dict[Target, _Sight], int]:
-        """By predictor, of those asked about alone; and how many queries that took."""
-        wanted = {target for one in tracked for target, _ in one.versions}
-        targets = sorted(wanted, key=lambda t: (t.namespace, t.deployment, t.predictor))
-        found: dict[Target, _Sight] = {}
-        families = families_of(_wanted(tracked))
-        if window is None:
-            # Scrape times first: counts may then be newer than they say, never older.
-            for element in self._client.vector(self._ask.info(targets), at):
-                labels = element["metric"]
-                if (target := self._ask.target(labels)) in wanted:
-                    sight = found.setdefault(target, _Sight())
-                    sight.bins.add(labels.get("bins", ""))
-                    sight.models.add(labels.get("model_name", ""))
-                    pod = labels.get(self._pod_label, "")
-                    scraped = float(element["value"][1])
-                    before = sight.pods.setdefault(pod, _Pod(scraped))
-                    before.scraped_at = max(before.scraped_at, scraped)
-        for family in families:
-            for element in self._client.vector(self._ask.counts(family, targets, window), at):
-                self._count(family, element, wanted, found, at if window is not None else None)
-        return found, len(families) + (window is None)
+    ) -> tuple[dict[Target, Sight], int]:
+        targets = {target for one in tracked for target, _ in one.versions}
+        return self._source.fetch(targets, _wanted(tracked), at, window)
 
-    def _count(
-        self,
-        family: Family,
-        element: Mapping[str, Any],
-        wanted: set[Target],
-        found: dict[Target, _Sight],
-        scraped_at: float | None,
-    ) -> None:
-        labels = element["metric"]
-        target, cell = self._ask.target(labels), cell_of(family, labels)
-        value = float(element["value"][1])
-        if target not in wanted or cell is None or not np.isfinite(value):
-            return
-        name = labels.get(self._pod_label, "")
-        if scraped_at is not None:
-            pods = found.setdefault(target, _Sight()).pods
-            pods.setdefault(name, _Pod(scraped_at))
-        # Without a scrape time a pod was not in the snapshot of one moment: next time.
-        if target in found and (pod := found[target].pods.get(name)) is not None:
-            pod.cells[cell] = pod.cells.get(cell, 0.0) + value
-
-    def _see(self, tracked: _Tracked, sights: Mapping[Target, _Sight]) -> None:
+    def _see(self, tracked: _Tracked, sights: Mapping[Target, Sight]) -> None:
         for target, version in tracked.versions:
             sight = sights.get(target)
             if sight is None:
                 continue
-            cells = _cells(sight)
+            cells = sight.cells
             tracked.widen(cells)
             version.cells.update(cells)
             version.bins, version.models = frozenset(sight.bins), frozenset(sight.models)
 
     def _follow(
-        self, tracked: _Tracked, sights: Mapping[Target, _Sight], now: float
+        self, tracked: _Tracked, sights: Mapping[Target, Sight], now: float
     ) -> AnswerIncrement | None:
         if not tracked.begun:
             return None
         for target, version in tracked.versions:
-            version.side.add(tracked.readings(sights.get(target, _Sight())))
+            version.side.add(tracked.readings(sights.get(target, Sight())))
         stable, candidate = tracked.stable.side, tracked.candidate.side
         held = now - tracked.released_at
         fresh = stable.fresh and candidate.fresh
@@ -362,7 +267,3 @@ def _wanted(tracked: Iterable[_Tracked]) -> Wants:
     for one in tracked:
         wants |= one.pair.wants
     return wants
-
-
-def _cells(sight: _Sight) -> set[Cell]:
-    return {cell for pod in sight.pods.values() for cell in pod.cells}

@@ -188,7 +188,9 @@ def test_one_true_class_that_gets_worse_is_not_averaged_away() -> None:
         place.pulse()
     assert place.last().verdict is Verdict.HARM
     assert place.last().about == "true virginica: wrong"
-    assert "true virginica: 4" in place.last().message or "true virginica: 3" in place.last().message
+    assert (
+        "true virginica: 4" in place.last().message or "true virginica: 3" in place.last().message
+    )
 
 
 def slices() -> dict[str, Any]:
@@ -377,17 +379,7 @@ def test_a_query_that_only_answers_need_holds_only_their_checks() -> None:
     place = Place(policy(PREDICTIONS))
     place.pulse()
     place.run(3)
-    client = place.judging._answers._observer._client  # type: ignore[union-attr]
-    asked = client.vector
-
-    def refuse(promql: str, at: float) -> Any:
-        if "sluice_model" in promql:
-            from sluice.errors import QueryError
-
-            raise QueryError("too many samples")
-        return asked(promql, at)
-
-    client.vector = refuse  # type: ignore[method-assign]
+    place.prometheus.refuses = "sluice_model"
     place.run(1 / 6)
     found = place.checks()
     assert (found["predictions"].verdict, found["predictions"].reason) == (
