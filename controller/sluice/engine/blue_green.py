@@ -41,7 +41,8 @@ def previewing(draft: Draft) -> None:
         return
     arrived(draft, {draft.stable().predictor: 100})
     shadowed = asked.shadow is not None and draft.status.shadow is not None
-    if shadowed and any(c.candidate_samples <= 0 for c in draft.inputs.checks):
+    unseen = [c for c in draft.inputs.checks if c.candidate_samples <= 0]
+    if shadowed and any(not awaits_truths(draft, check) for check in unseen):
         _shadow_again(draft)
         return
     waiting = _open_before(draft, shadowed=shadowed)

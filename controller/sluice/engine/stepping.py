@@ -241,7 +241,8 @@ def open_checks(draft: Draft, checks: tuple[CheckStatus, ...], *, last: bool) ->
     if wanted - seen:
         return ["no measurement yet"]
     phrases = []
-    truths_come_later = not last or draft.status.phase is Phase.SHADOWING
+    copies = draft.status.phase in (Phase.SHADOWING, Phase.PREVIEWING)
+    truths_come_later = copies or not last
     for check in checks:
         if check.verdict is Verdict.PASS or (truths_come_later and awaits_truths(draft, check)):
             continue
