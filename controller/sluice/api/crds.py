@@ -218,7 +218,8 @@ _NO_CONTAINER = {"minItems": 1, "maxItems": 0, "minProperties": 1, "maxPropertie
 
 
 def _metric_is(metric: str) -> Schema:
-    return {"properties": {"metric": {"enum": [metric]}}}
+    # Checks of answers have no limit at all, and a rule that says so.
+    return {"properties": {"metric": {"enum": [metric, "predictions", "feedback"]}}}
 
 
 def _limit_max(keywords: Schema) -> Schema:
