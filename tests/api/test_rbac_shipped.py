@@ -81,7 +81,7 @@ CONTROLLER_MAY = {
     "virtualservices.networking.istio.io": "get list watch patch",
     "deployments.apps": "get list watch",
     "deployments.apps/scale": "patch",
-    "controllerrevisions.apps": "create delete",
+    "controllerrevisions.apps": "create get delete",
     "pods": "get list watch",
     "events": "create patch",
 }
@@ -92,7 +92,7 @@ CONTROLLER_MAY_NOT = {
     "seldondeployments.machinelearning.seldon.io": "update deletecollection",
     "virtualservices.networking.istio.io": "create update delete",
     "deployments.apps": "create update patch delete",
-    "controllerrevisions.apps": "get list watch update patch deletecollection",
+    "controllerrevisions.apps": "list watch update patch deletecollection",
     "pods": "create update patch delete",
     "pods/exec": "create",
     "pods/log": "get",

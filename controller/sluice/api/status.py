@@ -279,7 +279,8 @@ class RolloutStatus(StatusModel):
     """The whole status.
 
     `returning` says that the candidate was the stable lately and needs no steps
-    (`spec.rollbackWindow`). `templates` are the stored ones, newest first.
+    (`spec.rollbackWindow`). `templates` are the stored ones, newest first. `restoring`: the
+    SeldonDeployment was deleted, and the stable made again from its template is not ready yet.
     """
 
     observed_generation: int | None = None
@@ -304,6 +305,7 @@ class RolloutStatus(StatusModel):
     last_command: CommandStatus | None = None
     rollback_reason: str | None = None
     returning: bool | None = None
+    restoring: bool | None = None
     changed_by: str | None = None
     change_cause: str | None = None
     decisions: list[Trace] = Field(default_factory=list)

@@ -42,7 +42,8 @@ class Inputs:
     VirtualService cannot be read; `mirrored` are those of them that were copies for a shadow.
     `elsewhere` are the rollouts of `gates.promotedIn` by namespace/name, `answers` those of
     webhooks by question. `settle`: so many seconds pass between a candidate's readiness and its
-    first share, in which the gateways learn its pods' addresses.
+    first share, in which the gateways learn its pods' addresses. `kept` is the stable as its stored
+    template makes it, read where the SeldonDeployment is gone and the template is another version.
     """
 
     rollout: Rollout
@@ -59,6 +60,7 @@ class Inputs:
     elsewhere: Mapping[str, Elsewhere] = field(default_factory=dict)
     answers: Mapping[str, Answer] = field(default_factory=dict)
     settle: float = 0.0
+    kept: Desired | None = None
 
 
 @dataclass(frozen=True)

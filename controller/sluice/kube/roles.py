@@ -15,7 +15,7 @@ from sluice.kube.resources import Resource
 FILES = Path(__file__).parent / "shipped_roles"
 """Copies of the chart's files/rbac, for a `sluice` that was installed without the repository."""
 ROUTES_FILE = "controller-routes.yaml"
-POLICIES_ROLE = "ClusterRole sluice-policies"
+POLICIES_ROLE = "ClusterRole sluice-policies-NAMESPACE"
 """What lets a controller of some namespaces read ClusterCanaryPolicies. Optional."""
 CLUSTER_POLICIES = "clustercanarypolicies"
 # Kinds that are the whole cluster's: a question about them must name no namespace.
