@@ -69,8 +69,8 @@ def _answer(
     if problem:
         return Verdict.ERROR, "MetricsProblem", problem
     if missing is not None:
-        known = missing.reason != "NoRequests"
-        return Verdict.ERROR if known else Verdict.NO_DATA, missing.reason, missing.message
+        passing = missing.reason in ("NoRequests", "MetricsStale")
+        return Verdict.NO_DATA if passing else Verdict.ERROR, missing.reason, missing.message
     if evidence.problem is not None:
         return Verdict.ERROR, evidence.problem.reason, _sentence(evidence.problem.message)
     if not evidence.streams:

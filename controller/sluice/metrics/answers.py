@@ -59,13 +59,14 @@ class _Version:
     """One side of a pair."""
 
     side: Side = field(default_factory=lambda: Side(0))
-    cells: set[Cell] = field(default_factory=set)
-    bins: frozenset[str] = frozenset()
-    models: frozenset[str] = frozenset()
+    shown: Shown = field(default_factory=Shown)
 
-    @property
-    def shown(self) -> Shown:
-        return Shown(frozenset(self.cells), self.bins, self.models)
+    def see(self, sight: Sight) -> None:
+        """Note what it counts; once seen, a counter stays."""
+        known = self.shown
+        bins, models = frozenset(sight.bins), frozenset(sight.models)
+        if not sight.cells <= known.cells or (bins, models) != (known.bins, known.models):
+            self.shown = Shown(known.cells | sight.cells, bins, models)
 
 
 @dataclass
@@ -212,10 +213,8 @@ class AnswerObserver:
             sight = sights.get(target)
             if sight is None:
                 continue
-            cells = sight.cells
-            tracked.widen(cells)
-            version.cells.update(cells)
-            version.bins, version.models = frozenset(sight.bins), frozenset(sight.models)
+            tracked.widen(sight.cells)
+            version.see(sight)
 
     def _follow(
         self, tracked: _Tracked, sights: Mapping[Target, Sight], now: float
@@ -241,16 +240,20 @@ class AnswerObserver:
 
     def _missing(self, tracked: _Tracked, now: float) -> Incomparable | None:
         pair = tracked.pair
-        unseen = [
-            f"the {what} {name}"
-            for what, name, version in (
-                ("stable", pair.stable, tracked.stable),
-                ("candidate", pair.candidate, tracked.candidate),
-            )
-            if not version.models
-        ]
-        if not unseen:
+        unseen, gone = [], []
+        for what, name, version in (
+            ("stable", pair.stable, tracked.stable),
+            ("candidate", pair.candidate, tracked.candidate),
+        ):
+            if not version.shown.models:
+                unseen.append(f"the {what} {name}")
+            elif not version.side.live:
+                gone.append(f"the {what} {name}")
+        if not unseen and not gone:
             return None
+        if not unseen:
+            text = f"The answers of {' and '.join(gone)} are no longer in Prometheus. Nothing is "
+            return Incomparable("MetricsStale", text + "decided until they return.")
         who = " and ".join(unseen)
         if now - tracked.from_when <= 2 * self._patience(tracked):
             return Incomparable("NoRequests", f"No answers of {who} are in Prometheus yet.")

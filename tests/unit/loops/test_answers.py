@@ -375,6 +375,21 @@ def test_an_outage_of_the_metrics_holds_and_loses_nothing() -> None:
     assert place.last().candidate_samples == before.candidate_samples + 80
 
 
+def test_a_models_port_that_is_scraped_no_longer_takes_a_pass_back() -> None:
+    place = Place(policy(PREDICTIONS))
+    place.pulse()
+    place.run(20)
+    assert place.last().verdict is Verdict.PASS
+    # The executor is a target of its own, and goes on.
+    place.prometheus.remove_pod("iris-next-0")
+    place.prometheus.answered("prod", "iris", "next", 40, pod="iris-next-1")
+    place.ten_seconds(place.main, 40, ALIKE)
+    place.scrape()
+    place.pulse()
+    assert (place.last().verdict, place.last().reason) == (Verdict.NO_DATA, "MetricsStale")
+    assert "the candidate next are no longer in Prometheus" in place.last().message
+
+
 def test_a_query_that_only_answers_need_holds_only_their_checks() -> None:
     place = Place(policy(PREDICTIONS))
     place.pulse()
