@@ -57,7 +57,7 @@ class AnswerEvidence:
 
 @dataclass
 class _Open:
-    """One check of one rollout. `harm` counts increments after which it was shown, up to 2."""
+    """One check of one rollout. `state` is what it goes on from, once its streams are known."""
 
     plan: AnswerPlan
     state: str | None
@@ -65,7 +65,6 @@ class _Open:
     problem: Incomparable | None = None
     shown: tuple[Shown, Shown] | None = None
     restored: bool = False
-    harm: int = 0
     skipped: float = 0.0
     alone: float = 0.0
     placed: tuple[tuple[Cell, ...], FloatArray] | None = None
@@ -140,10 +139,8 @@ class AnswerBank:
             one.plan.beta,
             two_sided=one.plan.metric is not Metric.FEEDBACK,
         )
-        harm, _, state = (one.state or "").partition(".")
         one.streams, one.placed = streams, None
-        one.restored = fleet.open(row, plan, state or None)
-        one.harm = int(harm) if one.restored else 0
+        one.restored = fleet.open(row, plan, one.state)
         one.state = None
         return not one.restored
 
@@ -154,7 +151,7 @@ class AnswerBank:
         self._fleets[size].close(row)
         if not len(self._fleets[size].slots):
             del self._fleets[size]
-        one.streams, one.harm = None, 0
+        one.streams = None
 
     def remember(self, key: str, cells: tuple[Cell, ...], past: FloatArray) -> None:
         """Learn from what the stable did before, shape (T, C), oldest first; no evidence."""
@@ -176,7 +173,7 @@ class AnswerBank:
         `apart`: rollouts in which only one version has users. There is nothing to compare, and what
         one of them does alone does not wait for the other.
         """
-        groups: dict[int, list[tuple[str, _Open, tuple[FloatArray, ...]]]] = {}
+        groups: dict[int, list[tuple[str, tuple[FloatArray, ...]]]] = {}
         for key, increment in increments.items():
             for name, one in self._open[key].items():
                 if one.streams is None:
@@ -190,15 +187,11 @@ class AnswerBank:
                     n_s, k_s = one.counts(increment.cells, increment.stable)
                     table = (n_c, k_c, n_s, k_s)
                     size = len(one.streams.names)
-                    groups.setdefault(size, []).append((_row(key, name), one, table))
+                    groups.setdefault(size, []).append((_row(key, name), table))
         for size, group in groups.items():
             fleet = self._fleets[size]
-            rows = fleet.slots.rows([row for row, _, _ in group])
-            fleet.update(rows, *(np.stack([table[i] for _, _, table in group]) for i in range(4)))
-            harmed, _ = fleet.verdicts(rows)
-            for (row, one, _), over in zip(group, harmed.tolist(), strict=True):
-                if over and one.harm < 2:
-                    _confirm(one, fleet.results(row))
+            rows = fleet.slots.rows([row for row, _ in group])
+            fleet.update(rows, *(np.stack([table[i] for _, table in group]) for i in range(4)))
 
     def results(self, key: str) -> tuple[AnswerEvidence, ...]:
         """The evidence of every check, in the order of the plans. KeyError if not open."""
@@ -214,7 +207,7 @@ class AnswerBank:
             not place or each.n_s >= max(one.plan.least_share * whole, 1.0)
             for each, place in zip(streams, one.streams.places, strict=True)
         )
-        harmed = one.harm >= 2
+        harmed = any(each.harmed for each in streams)
         return AnswerEvidence(
             plan=one.plan,
             places=one.streams.places,
@@ -235,20 +228,10 @@ class AnswerBank:
         found = {}
         for name, one in self._open[key].items():
             if one.streams is not None:
-                found[name] = f"{one.harm}.{self._fleet(one).export(_row(key, name))}"
+                found[name] = self._fleet(one).export(_row(key, name))
             elif one.state is not None:  # not seen since a restart
                 found[name] = one.state
         return found
-
-
-def _confirm(one: _Open, streams: Sequence[StreamEvidence]) -> None:
-    """Harm is told when it was shown after two increments one after the other.
-
-    The sides are scraped at different moments: a sudden change of what is asked comes to one of
-    them first, and to the other with the next increment.
-    """
-    now = any(each.harmed and each.log10_harm >= each.harm_needed for each in streams)
-    one.harm = one.harm + 1 if now else 0
 
 
 def _row(key: str, name: str) -> str:
