@@ -83,6 +83,16 @@ def test_feedback_is_the_share_of_wrong_ones_as_a_whole_and_by_true_class() -> N
     assert by_class.events.sum() == 2 + 1 + 1
 
 
+def test_feedback_by_slice_is_the_share_of_wrong_ones_there() -> None:
+    cells = outcomes("a", "b")
+    for part in ("eu", "us"):
+        cells += outcomes("", slice="region", part=part)
+    found = streams(plan(metric=Metric.FEEDBACK, slices=("region",)), shown(*cells))
+    assert found.names == ("wrong", "region=eu: wrong", "region=us: wrong")
+    assert found.base.sum(axis=1).tolist() == [4, 2, 2]
+    assert found.events.sum(axis=1).tolist() == [2, 1, 1]
+
+
 def test_feedback_as_a_whole_is_compared_even_where_classes_differ() -> None:
     asked = plan(metric=Metric.FEEDBACK)
     found = streams_of(asked, shown(*outcomes("a")), shown(*outcomes("a", "new")))

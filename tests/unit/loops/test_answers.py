@@ -221,6 +221,25 @@ def test_a_slice_that_differs_is_harm_though_the_whole_hardly_does() -> None:
     assert "region=eu, " in place.last().message
 
 
+def test_wrong_answers_in_one_slice_are_harm_there() -> None:
+    by_slice = {**FEEDBACK["difference"], "slices": ["region"]}
+    place = Place(
+        policy({**FEEDBACK, "difference": by_slice}), slices={"region": ("eu", "us", "missing")}
+    )
+    place.pulse()
+    for _ in range(120):
+        for kit, eu in ((place.main, 0.05), (place.next, 0.5)):
+            place.prometheus.answered("prod", "iris", kit.predictor, 80)
+            for part, n, wrong in (("us", 72, 0.05), ("eu", 8, eu)):
+                bad = int(place.rng.binomial(n, wrong))
+                kit.truths("setosa", n - bad, bad)
+                kit.truths("", n - bad, bad, "region", part)
+        place.scrape()
+        place.pulse()
+    assert place.last().verdict is Verdict.HARM
+    assert place.last().about == "region=eu: wrong"
+
+
 def test_slices_alike_pass_and_empty_ones_are_not_waited_for() -> None:
     place = sliced(ALIKE)
     assert place.last().verdict is Verdict.PASS
