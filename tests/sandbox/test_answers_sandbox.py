@@ -63,10 +63,11 @@ def test_a_better_model_passes_the_same_check_and_is_promoted(start: Start) -> N
     rollout.create()
     rollout.change("better", canary=canary(PREDICTIONS))
     status = rollout.until_ended("Promoted")
-    assert {c.name: c.verdict for c in status.history[0].checks} == {
-        "errors": Verdict.PASS,
-        "latency": Verdict.PASS,
-        "predictions": Verdict.PASS,
-    }
-    assert status.history[0].reason == "AllChecksPassed"
+    entry = status.history[0]
+    assert entry.reason == "AllChecksPassed"
+    promoting = next(each for each in entry.decisions if each.reason == "Promoting")
+    for name in ("errors", "latency", "predictions"):
+        assert f"{name} Pass" in (promoting.checks or "")
+    # With 5% of the traffic beside it, a Pass may be open again when the bake ends.
+    assert Verdict.HARM not in {check.verdict for check in entry.checks}
     assert rollout.failures() == []
