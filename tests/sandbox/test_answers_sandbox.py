@@ -49,13 +49,14 @@ def test_a_fast_and_wrong_model_is_rolled_back_by_what_it_predicts(start: Start)
 def test_a_wrong_answer_in_one_slice_is_found_there(start: Start) -> None:
     rollout = start("slice")
     rollout.create()
-    sliced = {"acceptable": 0.2, "unacceptable": 0.5, "slices": ["petal length (cm)"]}
+    # As a whole no share differs by 40 points; that of virginica in long petals does, by 80.
+    sliced = {"acceptable": 0.4, "unacceptable": 0.7, "slices": ["petal length (cm)"]}
     rollout.change("shuffled", canary=canary({**PREDICTIONS, "difference": sliced}))
     status = rollout.until_ended("RolledBack")
     (check,) = [c for c in status.history[0].checks if c.verdict is Verdict.HARM]
     assert check.name == "predictions"
     assert check.about is not None
-    assert check.about.startswith("petal length (cm)=") or check.about == "versicolor"
+    assert check.about.startswith("petal length (cm)=")
 
 
 def test_a_better_model_passes_the_same_check_and_is_promoted(start: Start) -> None:
