@@ -47,6 +47,12 @@ def rollout(name: str = "iris") -> dict[str, Any]:
             {"name": "errors", "metric": "error-rate", "compare": {"unacceptableRatio": 2}},
             {"name": "p99", "metric": "latency", "limit": {"quantile": 0.99, "max": "500ms"}},
             {"name": "few", "metric": "error-rate", "limit": {"max": 0.02}},
+            {
+                "name": "predictions",
+                "metric": "predictions",
+                "difference": {"acceptable": 0, "unacceptable": 0.05, "slices": ["region"]},
+            },
+            {"name": "wrong", "metric": "feedback", "difference": {"perClass": True}},
         ],
     }
     return {
@@ -111,6 +117,30 @@ def webhook(**fields: Any) -> Change:
 
 
 WRONG: dict[str, tuple[Change, str]] = {
+    "difference of errors": (
+        lambda obj: checks(obj)[2].update(difference={}),
+        "difference .* is what the metrics predictions and feedback need, and for no other",
+    ),
+    "predictions without difference": (
+        lambda obj: checks(obj)[3].pop("difference"),
+        "difference .* is what the metrics predictions and feedback need, and for no other",
+    ),
+    "predictions with a limit": (
+        lambda obj: checks(obj)[3].update(limit={"max": 0.1}),
+        "judged by difference alone: remove compare and limit",
+    ),
+    "perClass of predictions": (
+        lambda obj: checks(obj)[3].update(difference={"perClass": True}),
+        "perClass is for feedback",
+    ),
+    "shares the wrong way round": (
+        lambda obj: checks(obj)[4].update(difference={"acceptable": 0.3}),
+        r"unacceptable \(0.1 if omitted\) must be greater than acceptable",
+    ),
+    "points for shares": (
+        lambda obj: checks(obj)[4].update(difference={"acceptable": 2, "unacceptable": 10}),
+        "expected a share from 0 to below 1, such as 0.02",
+    ),
     "two predictors": (
         lambda obj: predictors(obj).append(copy.deepcopy(predictors(obj)[0])),
         "exactly one predictor is expected.*keep one and remove the others",

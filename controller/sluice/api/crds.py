@@ -70,6 +70,11 @@ _CHECKS = [
     )
 ]
 
+_SHARE_OR_NONE = [
+    _rule("self >= 0.0 && self < 1.0", "expected a share from 0 to below 1, such as 0.02 for 2%")
+]
+_OF_ANSWERS = "(self.metric in ['predictions', 'feedback'])"
+
 RULES: dict[str, list[Rule]] = {
     "CanaryPolicySpec.steps": _STEPS,
     "Canary.steps": _STEPS,
@@ -80,6 +85,9 @@ RULES: dict[str, list[Rule]] = {
     "Risk.falsePromotion": _share("0.05 for 5%", below="0.5"),
     "Compare.negligibleBelow": _share("0.001 for one request in a thousand"),
     "Limit.quantile": _share("0.99 for the slowest request in a hundred"),
+    "Difference.acceptable": _SHARE_OR_NONE,
+    "Difference.unacceptable": _share("0.1 for ten points"),
+    "Difference.leastShare": _SHARE_OR_NONE,
     "Strategy": [_rule("has(self.canary) != has(self.blueGreen)", ONE_FORM)],
     "Compare": [
         _rule(
@@ -89,11 +97,33 @@ RULES: dict[str, list[Rule]] = {
             "omitted): raise the first or lower the second",
         )
     ],
+    "Difference": [
+        _rule(
+            "(has(self.unacceptable) ? self.unacceptable : 0.1) > "
+            "(has(self.acceptable) ? self.acceptable : 0.02)",
+            "unacceptable (0.1 if omitted) must be greater than acceptable (0.02 if omitted), both "
+            "in shares: raise the first or lower the second",
+        )
+    ],
     "Check": [
         _rule(
-            "has(self.compare) != has(self.limit)",
+            f"{_OF_ANSWERS} || has(self.compare) != has(self.limit)",
             "a check needs exactly one of compare (against the stable) and limit (an absolute "
             "objective): add one, or split the check in two",
+        ),
+        _rule(
+            f"{_OF_ANSWERS} == has(self.difference)",
+            "difference (such as {acceptable: 0.02, unacceptable: 0.1}) is what the metrics "
+            "predictions and feedback need, and for no other: add it, or remove it",
+        ),
+        _rule(
+            f"!{_OF_ANSWERS} || (!has(self.compare) && !has(self.limit))",
+            "predictions and feedback are judged by difference alone: remove compare and limit",
+        ),
+        _rule(
+            "self.metric == 'feedback' || !has(self.difference) || "
+            "!has(self.difference.perClass) || !self.difference.perClass",
+            "perClass is for feedback, predictions are always looked at by class: remove it",
         ),
         _rule(
             "self.metric != 'latency' || !has(self.limit) || has(self.limit.quantile)",
@@ -188,7 +218,8 @@ _NO_CONTAINER = {"minItems": 1, "maxItems": 0, "minProperties": 1, "maxPropertie
 
 
 def _metric_is(metric: str) -> Schema:
-    return {"properties": {"metric": {"enum": [metric]}}}
+    # Checks of answers have no limit at all, and a rule that says so.
+    return {"properties": {"metric": {"enum": [metric, "predictions", "feedback"]}}}
 
 
 def _limit_max(keywords: Schema) -> Schema:
@@ -237,6 +268,9 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "Risk.falsePromotion": _NO_BOUNDS,
     "Compare.negligibleBelow": _NO_BOUNDS,
     "Limit.quantile": _NO_BOUNDS,
+    "Difference.acceptable": _NO_BOUNDS,
+    "Difference.unacceptable": _NO_BOUNDS,
+    "Difference.leastShare": _NO_BOUNDS,
     "PolicyRef.kind": {"pattern": None, "enum": [POLICY_KIND, CLUSTER_POLICY_KIND]},
     # `max` is a number or a string, which CEL cannot see: a structural schema has no type for it.
     # But a keyword for numbers says nothing about strings, and the other way round.

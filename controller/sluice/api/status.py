@@ -105,6 +105,7 @@ class CheckStatus(StatusModel):
 
     `evidence` and `needed` are log10 of the e-value and of its threshold, for the direction named
     by `toward` (promotion or rollback). `candidate` and `stable` are the measured values.
+    Of a check of answers `about` names the class or slice that the numbers are of: the worst.
     `stable_left` is there before a blue-green switch while the stable is seen: how many of its
     requests are missing until its past can be compared with.
     """
@@ -123,6 +124,7 @@ class CheckStatus(StatusModel):
     stable_samples: int = 0
     requests_left: int | None = None
     stable_left: int | None = None
+    about: str | None = None
 
 
 class ShadowStatus(StatusModel):
@@ -253,6 +255,13 @@ class Condition(StatusModel):
     last_transition_time: str = ""
 
 
+class AnswersCheckpoint(StatusModel):
+    """The same for checks of answers: `at` as there, `states` by check."""
+
+    at: float
+    states: dict[str, str] = Field(default_factory=dict)
+
+
 class Checkpoint(StatusModel):
     """The evidence at one moment, so that a restart neither loses nor repeats a verdict.
 
@@ -263,6 +272,7 @@ class Checkpoint(StatusModel):
     at: float
     key: str
     state: str
+    answers: AnswersCheckpoint | None = None
 
 
 class RolloutStatus(StatusModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sluice.api.base import format_duration
 from sluice.api.gates import Moment
-from sluice.api.policy import UndecidedAction
+from sluice.api.policy import Metric, UndecidedAction
 from sluice.api.status import CheckStatus, Phase, StepStatus, Verdict
 from sluice.api.times import from_wire, to_wire
 from sluice.engine import gates
@@ -241,14 +241,23 @@ def open_checks(draft: Draft, checks: tuple[CheckStatus, ...], *, last: bool) ->
     if wanted - seen:
         return ["no measurement yet"]
     phrases = []
+    copies = draft.status.phase in (Phase.SHADOWING, Phase.PREVIEWING)
+    truths_come_later = copies or not last
     for check in checks:
-        if check.verdict is Verdict.PASS:
+        if check.verdict is Verdict.PASS or (truths_come_later and awaits_truths(draft, check)):
             continue
         blind = check.verdict in (Verdict.NO_DATA, Verdict.ERROR)
         if last or blind or check.candidate_samples <= 0 or leans_to_harm(check):
             why = (check.message or check.reason).rstrip(".")
             phrases.append(f"{check.name} {check.verdict}: {why}")
     return phrases
+
+
+def awaits_truths(draft: Draft, check: CheckStatus) -> bool:
+    """A check of feedback that nothing speaks against: truths come late, in a shadow never."""
+    feedback = {c.name for c in draft.inputs.policy.checks if c.metric is Metric.FEEDBACK}
+    undecided = check.verdict is Verdict.UNDECIDED and not leans_to_harm(check)
+    return check.name in feedback and undecided
 
 
 def leans_to_harm(check: CheckStatus) -> bool:

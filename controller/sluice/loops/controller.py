@@ -21,12 +21,13 @@ from sluice.kube.failures import lacks_right
 from sluice.kube.lease import Elector
 from sluice.kube.roles import granted
 from sluice.kube.workqueue import WorkQueue
+from sluice.loops.answers import AnswerJudging
 from sluice.loops.audit import AuditLog
 from sluice.loops.gatekeeping import Gatekeeper
 from sluice.loops.health import HealthServer
 from sluice.loops.judging import Judging
 from sluice.loops.keeping import Keeper
-from sluice.loops.observing import build_observer
+from sluice.loops.observing import build_observers
 from sluice.loops.own_metrics import OwnMetrics
 from sluice.loops.posting import HostRules, HttpPost
 from sluice.loops.pulse import Pulse
@@ -111,7 +112,8 @@ class Controller:
             keys={name: Path(path) for name, path in settings.webhooks.keys.items()},
             on_answer=lambda outcome: metrics.webhooks.labels(outcome).inc(),
         )
-        judging = Judging(build_observer(settings.prometheus, settings.pulse, metrics))
+        observer, answers = build_observers(settings.prometheus, settings.pulse, metrics)
+        judging = Judging(observer, AnswerJudging(answers))
         self.reconciler = Reconciler(
             client=client,
             clock=clock,

@@ -1,4 +1,4 @@
-"""The observer of the metrics, built from the settings."""
+"""The observers of the metrics, built from the settings."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from pathlib import Path
 from sluice.errors import UsageError
 from sluice.loops.own_metrics import OwnMetrics
 from sluice.loops.settings import PrometheusSettings
+from sluice.metrics.answers import AnswerObserver
 from sluice.metrics.client import Access, PrometheusClient, Timeouts
 from sluice.metrics.dialects import Labels, dialect_named
 from sluice.metrics.observe import Observer
 
 
-def build_observer(settings: PrometheusSettings, interval: float, own: OwnMetrics) -> Observer:
-    """An observer of the configured Prometheus. Raises UsageError for an unknown dialect."""
+def build_observers(
+    settings: PrometheusSettings, interval: float, own: OwnMetrics
+) -> tuple[Observer, AnswerObserver]:
+    """Of requests and of answers, both of the configured Prometheus.
+
+    Raises UsageError for an unknown dialect.
+    """
 
     def observe(seconds: float, kind: str) -> None:
         own.queries.inc()
@@ -37,4 +43,7 @@ def build_observer(settings: PrometheusSettings, interval: float, own: OwnMetric
         dialect = dialect_named(settings.dialect, labels)
     except ValueError as error:
         raise UsageError(f"--dialect: {error}") from error
-    return Observer(client, dialect, interval=interval)
+    return (
+        Observer(client, dialect, interval=interval),
+        AnswerObserver(client, labels, interval=interval),
+    )

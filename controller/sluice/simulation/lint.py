@@ -15,7 +15,14 @@ from sluice.evidence.limits import events_to_pass
 from sluice.simulation.cost import LONGEST_DAYS, REALISTIC, Cost, cost_to_pass, costs
 from sluice.simulation.files import POLICY_KINDS, Document
 from sluice.simulation.findings import Finding, Level
+from sluice.simulation.lint_answers import (
+    cost_of_answers,
+    lint_answers,
+    lint_strategy,
+    lint_time,
+)
 from sluice.simulation.lint_gates import lint_gates
+from sluice.simulation.serving import serving_only
 
 ROLLOUT_KIND = "ModelRollout"
 # With a comparison closer than this many events, half a percent of errors at 20/s takes a day.
@@ -71,9 +78,17 @@ def _lint(
     if policy is None:
         return Linted(document, tuple(found))
     found += lint_policy(policy, traffic)
-    known = traffic.rps is not None and traffic.error_rate is not None
-    taken = costs(policy, traffic.rps or 0.0, traffic.error_rate or 0.0) if known else []
-    return Linted(document, tuple(found), tuple(taken))
+    return Linted(document, tuple(found), _costs(policy, traffic))
+
+
+def _costs(policy: CanaryPolicySpec, traffic: Traffic) -> tuple[Cost, ...]:
+    if traffic.rps is None or traffic.error_rate is None:
+        return ()
+    taken = []
+    if plans_of(policy):
+        taken = costs(serving_only(policy)[0], traffic.rps, traffic.error_rate)
+    answers = [check for check in policy.checks if check.metric.of_answers]
+    return (*taken, *(cost_of_answers(policy, check, traffic.rps) for check in answers))
 
 
 def _policy_of(
@@ -86,6 +101,8 @@ def _policy_of(
     rollout = parse_rollout(dict(document.content))
     policy = _named_policy(rollout.spec, policies, found)
     found += lint_gates(rollout.namespace, rollout.name, rollout.spec, policy)
+    if policy is not None:
+        found += lint_strategy(rollout.spec, policy)
     return policy
 
 
@@ -122,8 +139,15 @@ def _missing_policy(kind: str, name: str) -> Finding:
 def lint_policy(policy: CanaryPolicySpec, traffic: Traffic) -> list[Finding]:
     """What contradicts itself, can never be, or promises what it cannot keep."""
     found = _holds(policy) + _warmups(policy) + _steps(policy) + _bake(policy, traffic)
-    for number, (check, plan) in enumerate(zip(policy.checks, plans_of(policy), strict=True)):
+    plans = {plan.name: plan for plan in plans_of(policy)}
+    for number, check in enumerate(policy.checks):
         where = f"spec.checks[{number}] ({check.name})"
+        plan = plans.get(check.name)
+        if plan is None:
+            found += lint_answers(where, check, policy)
+            if traffic.rps is not None:
+                found += lint_time(where, policy, check, traffic.rps)
+            continue
         if check.limit is not None:
             found += _limit(where, plan, traffic)
         else:
@@ -197,7 +221,7 @@ def _bake(policy: CanaryPolicySpec, traffic: Traffic) -> list[Finding]:
 
 def _steps(policy: CanaryPolicySpec) -> list[Finding]:
     last = len(policy.steps) - 1
-    if policy.steps[last].weight < 100 or not any(c.compare for c in policy.checks):
+    if policy.steps[last].weight < 100 or not any(c.compare or c.difference for c in policy.checks):
         return []
     only = last == 0
     what = "at weight 100 the stable gets no requests, so nothing can be compared with it" + (
