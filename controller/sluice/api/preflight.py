@@ -90,7 +90,7 @@ class PreflightState(StrEnum):
 
     RUNNING = "Running"
     BLOCKED = "Blocked"
-    PASSED = "Passed"  # noqa: S105
+    PASSED = "Passed"
     FAILED = "Failed"
     UNDECIDED = "Undecided"
     SKIPPED = "Skipped"

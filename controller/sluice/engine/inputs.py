@@ -42,8 +42,9 @@ class Inputs:
     `counted` are the newest increment's requests by predictor, for where the
     VirtualService cannot be read; `mirrored` are those of them that were copies for a shadow.
     `elsewhere` are the rollouts of `gates.promotedIn` by namespace/name, `answers` those of
-    webhooks by question, `preflight` is what is known of the preflight. `settle`: so many seconds pass between a candidate's readiness and its
-    first share, in which the gateways learn its pods' addresses.
+    webhooks by question, `preflight` is what is known of the preflight. `settle`: so many seconds
+    pass between a candidate's readiness and its first share, in which the gateways learn its pods'
+    addresses.
     """
 
     rollout: Rollout

@@ -133,15 +133,20 @@ def _current(draft: Draft, asked: Preflight) -> PreflightStatus:
     """The status for this pair: as it was, or begun anew."""
     question, old = question_of(draft, asked), draft.status.preflight
     if old is None or old.question != question or old.state is PreflightState.CALLED_OFF:
-        known = old.passed_hash if old is not None and old.question == question else None
-        old = PreflightStatus(
-            state=PreflightState.RUNNING,
-            question=question,
-            revision=draft.candidate().revision,
-            stable=draft.stable().revision,
-            passed_hash=known,
-            started_at=to_wire(draft.now),
-        )
+        begun = {"state": PreflightState.RUNNING, "started_at": to_wire(draft.now)}
+        if old is not None and old.question == question and old.passed_hash:
+            # The attempts are counted on: an answer of the rollout before is not taken for one now.
+            again = {"ended_at": None, "due_at": None, "reason": None}
+            old = old.model_copy(update=begun | again)
+        else:
+            old = PreflightStatus.model_validate(
+                begun
+                | {
+                    "question": question,
+                    "revision": draft.candidate().revision,
+                    "stable": draft.stable().revision,
+                }
+            )
         draft.set(preflight=old)
         draft.note("PreflightStarted", f"revision {old.revision} against {old.stable}")
     return old
@@ -208,6 +213,7 @@ def _ask(draft: Draft, asked: Preflight, status: PreflightStatus) -> None:
         deployment=inputs.rollout.deployment_name,
         stable=stable.raw,
         candidate=candidate.raw,
+        protocol=str((inputs.rollout.raw_template.get("spec") or {}).get("protocol") or ""),
         passed_hash=status.passed_hash,
     )
 

@@ -13,8 +13,8 @@ from sluice.api.preflight import Preflight, PreflightStatus
 class PreflightWish:
     """One attempt to be made. Making the same question and attempt twice does no harm.
 
-    `stable` and `candidate` are the predictors as they stand in the SeldonDeployment. `passed_hash`:
-    these requests need not be sent again.
+    `stable` and `candidate` are the predictors as they stand in the SeldonDeployment, `protocol` is
+    its, "" for the default. Requests with `passed_hash` need not be sent again.
     """
 
     question: str
@@ -24,6 +24,7 @@ class PreflightWish:
     deployment: str
     stable: Mapping[str, Any] = field(repr=False)
     candidate: Mapping[str, Any] = field(repr=False)
+    protocol: str = ""
     passed_hash: str | None = None
 
 

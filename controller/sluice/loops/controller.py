@@ -29,6 +29,7 @@ from sluice.loops.keeping import Keeper
 from sluice.loops.observing import build_observer
 from sluice.loops.own_metrics import OwnMetrics
 from sluice.loops.posting import HostRules, HttpPost
+from sluice.loops.preflights import ClusterWays, Preflights
 from sluice.loops.pulse import Pulse
 from sluice.loops.reconcile import Policies, Reconciler
 from sluice.loops.rights import Rights
@@ -111,6 +112,12 @@ class Controller:
             keys={name: Path(path) for name, path in settings.webhooks.keys.items()},
             on_answer=lambda outcome: metrics.webhooks.labels(outcome).inc(),
         )
+        self.preflights = Preflights(
+            ways=ClusterWays(client),
+            clock=clock,
+            wake=self._wake,
+            on_end=lambda state: metrics.preflights.labels(state).inc(),
+        )
         judging = Judging(build_observer(settings.prometheus, settings.pulse, metrics))
         self.reconciler = Reconciler(
             client=client,
@@ -127,6 +134,7 @@ class Controller:
             claims=self.watching.index.of_deployment,
             gatekeeper=Gatekeeper(self.rollouts, self.webhooks, settings.namespaces),
             keeper=Keeper(client, sources.pods, self.audit),
+            preflights=self.preflights,
         )
         self.pulse = Pulse(
             clock=clock,
@@ -177,6 +185,7 @@ class Controller:
             self.stop.set()
             self.queue.shutdown()
             self.webhooks.stop()
+            self.preflights.stop()
             self.recorder.close(_STOP_SECONDS)
             if self.audit:
                 self.audit.close()
@@ -194,6 +203,7 @@ class Controller:
             thread.start()
             self._workers.append(thread)
         self.webhooks.start(self.settings.webhooks.threads)
+        self.preflights.start(self.settings.preflights)
         threading.Thread(target=self._beat, name="pulse", daemon=True).start()
 
     def _step_down(self) -> None:
@@ -201,6 +211,7 @@ class Controller:
         self.stop.set()
         self.queue.shutdown()
         self.webhooks.stop()
+        self.preflights.stop()
         deadline = self._clock.monotonic() + _STOP_SECONDS
         for thread in self._workers:
             thread.join(max(0.0, deadline - self._clock.monotonic()))
