@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import suppress
 from typing import Any
+from weakref import WeakSet
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -64,6 +65,8 @@ class Url:
             )  # fmt: skip
             try:
                 said = got.read(MOST_BYTES + 1)
+                if len(said) > MOST_BYTES:
+                    got.close()
             finally:
                 got.release_conn()
         except (urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.NewConnectionError):
@@ -73,7 +76,6 @@ class Url:
         except (urllib3.exceptions.HTTPError, OSError):
             return _nobody(begun)
         if len(said) > MOST_BYTES:
-            got.close()
             too_long = f"more than {MOST_BYTES >> 20} MiB"
             return Answer(0, time.perf_counter() - begun, trouble=too_long)
         return Answer(got.status, time.perf_counter() - begun, said)
@@ -90,7 +92,8 @@ class _Sockets:
     def __init__(self, outside: bool) -> None:
         self._outside = outside
         self._lock = threading.Lock()
-        self._live: set[socket.socket] = set()
+        # Weak: a connection can be closed, and its answer still be read from the socket.
+        self._live: WeakSet[socket.socket] = WeakSet()
         self._closed = False
 
     def pools(self) -> dict[str, Any]:
@@ -102,18 +105,10 @@ class _Sockets:
                 super().connect()
                 sockets.made(self)
 
-            def close(self) -> None:
-                sockets.forget(self.sock)
-                super().close()
-
         class Https(HTTPSConnection):
             def connect(self) -> None:
                 super().connect()
                 sockets.made(self)
-
-            def close(self) -> None:
-                sockets.forget(self.sock)
-                super().close()
 
         http = type("Pool", (urllib3.HTTPConnectionPool,), {"ConnectionCls": Http})
         https = type("TlsPool", (urllib3.HTTPSConnectionPool,), {"ConnectionCls": Https})
@@ -132,15 +127,10 @@ class _Sockets:
             connection.close()
             raise OSError("this address may not be asked")
 
-    def forget(self, live: socket.socket | None) -> None:
-        with self._lock:
-            if live is not None:
-                self._live.discard(live)
-
     def cut(self) -> None:
         with self._lock:
             self._closed = True
-            live, self._live = self._live, set()
+            live = list(self._live)
         for one in live:
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
