@@ -135,9 +135,14 @@ class Attempt:
         began = self.clock.monotonic()
         try:
             ask_both(
-                requests_in(content), stable, candidate, totals, parallel=self.parallel, tell=self._tell,
+                requests_in(content),
+                stable,
+                candidate,
+                totals,
+                parallel=self.parallel,
+                tell=self._tell,
                 halt=lambda: self.stopped.is_set() or late.is_set(),
-            )  # fmt: skip
+            )
         except Unreachable:
             if not late.is_set():
                 raise
