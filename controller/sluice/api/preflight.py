@@ -179,5 +179,9 @@ class PreflightStatus(StatusModel):
         return self.model_copy(update={"state": PreflightState.CALLED_OFF, "due_at": None})
 
     def without_examples(self) -> PreflightStatus:
-        """For what is kept long."""
-        return self.model_copy(update={"examples": []}) if self.examples else self
+        """Without anything of requests and answers but numbers."""
+        return self.model_copy(update={"examples": [], "moved": []})
+
+    def in_short(self) -> PreflightStatus:
+        """For what is kept long: what it came to."""
+        return self.model_copy(update={"examples": [], "moved": [], "answers": {}, "checks": []})

@@ -205,7 +205,7 @@ class HistoryEntry(StatusModel):
     `replaced` is the stable's revision it was tried against, `changed_by` the field manager of
     the change that started it (or the annotation `sluice.dev/changed-by`), `change_cause` the
     annotation `kubernetes.io/change-cause`. `decisions` are the last ones, oldest first,
-    `preflight` is how its answers compared, without examples in older entries.
+    `preflight` is how its answers compared, without details in older entries.
     """
 
     number: int | None = None

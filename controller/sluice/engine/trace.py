@@ -38,7 +38,7 @@ def as_remembered(decisions: list[Trace]) -> list[Trace]:
 
 
 def without_old_decisions(history: list[HistoryEntry]) -> list[HistoryEntry]:
-    """Only the newest entries keep their decisions, and the examples of their preflight."""
+    """Only the newest entries keep their decisions, and the details of their preflight."""
     old = history[_ENTRIES_WITH_DECISIONS:]
     return history[:_ENTRIES_WITH_DECISIONS] + [_shrunk(entry) for entry in old]
 
@@ -46,8 +46,8 @@ def without_old_decisions(history: list[HistoryEntry]) -> list[HistoryEntry]:
 def _shrunk(entry: HistoryEntry) -> HistoryEntry:
     if entry.decisions:
         entry = entry.model_copy(update={"decisions": []})
-    if entry.preflight is not None and entry.preflight.examples:
-        entry = entry.model_copy(update={"preflight": entry.preflight.without_examples()})
+    if entry.preflight is not None and entry.preflight.checks:
+        entry = entry.model_copy(update={"preflight": entry.preflight.in_short()})
     return entry
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from sluice.api.base import format_duration
@@ -26,7 +26,7 @@ from sluice.clock import Clock
 from sluice.compare.answers import Answer
 from sluice.compare.asking import Side, ask_both
 from sluice.compare.lines import content_of, requests_in
-from sluice.compare.totals import Tolerance, Totals, latencies
+from sluice.compare.totals import Check, Tolerance, Totals, latencies
 from sluice.engine.preflight_facts import PreflightWish
 from sluice.errors import ApiError, ForbiddenError, NotFoundError, RequestsError, SluiceError
 
@@ -36,6 +36,7 @@ ANSWER_SECONDS = 10.0
 _TRIES_AFTER = (0.2, 0.5, 1.0, 2.0, 4.0)
 # More labels than this are free text, which is not for a status.
 _MOST_LABELS, _LONGEST_LABEL, _MOVES_SHOWN = 20, 60, 10
+_LONGEST_MESSAGE = 400
 # Answers that are under way when the time is up get this long to end, seconds.
 _GRACE = 1.0
 
@@ -187,7 +188,7 @@ class _Patient:
 def told(totals: Totals, spec: Preflight, total: int, seconds: float) -> Fields:
     """The fields of what was compared. Too few answers, for want of time too, are Undecided."""
     verdict = Verdict(totals.verdict())
-    checks = totals.checks()
+    checks = [_discreet(one, spec) for one in totals.checks()]
     worst = [check for check in checks if check.verdict == verdict.value]
     message = "; ".join(f"{check.name}: {check.message}" for check in worst or checks)
     reason: str | None = None
@@ -251,6 +252,16 @@ def told(totals: Totals, spec: Preflight, total: int, seconds: float) -> Fields:
             for one in totals.worst()
         ],
     }
+
+
+def _discreet(check: Check, spec: Preflight) -> Check:
+    """Of a schema the names are answers too: keys of JSON, say. And some have thousands."""
+    message = check.message
+    if check.name == "schema" and not spec.examples:
+        message = message.partition(": ")[0]
+    if len(message) > _LONGEST_MESSAGE:
+        message = message[: _LONGEST_MESSAGE - 1] + "…"
+    return replace(check, message=message)
 
 
 def _moved(totals: Totals) -> list[LabelMove]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sluice.api.preflight import PreflightExample, PreflightState, PreflightStatus
+from sluice.api.preflight import PreflightCheck, PreflightExample, PreflightState, PreflightStatus
 from sluice.api.status import HistoryEntry, Phase, RolloutStatus, Verdict
 from sluice.api.times import from_wire
 from sluice.engine.commands import Command
@@ -392,14 +392,18 @@ def test_how_far_it_is_stands_in_the_message() -> None:
 def test_only_the_newest_entries_of_the_history_keep_examples() -> None:
     example = PreflightExample(line=1, why="w", request="r", stable="a", candidate="b")
     made = cluster()
+    check = PreflightCheck(name="agreement", verdict=Verdict.HARM)
     for template in ("cccc", "dddd", "eeee"):
-        made.compare(FAILED, examples=[example])
+        made.compare(FAILED, "different", examples=[example], checks=[check])
         made.until(Phase.ROLLED_BACK)
         made.template = template
         made.until(Phase.PREPARING)
         made.run(5)
     kept = [len(e.preflight.examples) for e in made.status.history if e.preflight]
     assert kept == [1, 1, 0]
+    oldest = made.status.history[2].preflight
+    assert oldest is not None
+    assert (oldest.state, oldest.message, oldest.checks) == (FAILED, "different", [])
 
 
 def test_a_status_of_an_earlier_version_and_of_a_later_one_can_be_read() -> None:

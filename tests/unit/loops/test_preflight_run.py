@@ -74,13 +74,32 @@ def test_without_examples_nothing_of_requests_or_answers_is_kept() -> None:
     def secret(body: dict[str, object]) -> Answer:
         return Answer(200, 0.0, json.dumps({"strData": f"secret {body}"}).encode())
 
-    for stable, candidate in ((by_number(), by_number(every=2)), (by_number(), secret)):
+    def secret_keys(body: dict[str, object]) -> Answer:
+        return Answer(200, 0.0, json.dumps({"jsonData": {f"secret {body}": 1}}).encode())
+
+    for stable, candidate in (
+        (by_number(), by_number(every=2)),
+        (by_number(), secret),
+        (by_number(), secret_keys),
+        (secret_keys, by_number()),
+    ):
         found = run(PretendWays(lines(400), stable, candidate), examples=0)
         text = json.dumps(status(found).to_dict())
         assert found["state"] is PreflightState.FAILED
         assert "secret" not in text
         assert '"moved": []' in text
         assert '"examples": []' in text
+
+
+def test_a_schema_of_thousands_of_names_does_not_fill_the_status() -> None:
+    def wide(name: str) -> Said:
+        content = {f"{name}{n}": n for n in range(5000)}
+        return lambda _: Answer(200, 0.0, json.dumps({"jsonData": content}).encode())
+
+    found = status(run(PretendWays(lines(20), wide("a"), wide("b"))))
+    assert found.state is PreflightState.FAILED
+    assert found.message.startswith("schema: 20 of 20 answers differ in names (20): jsonData")
+    assert len(json.dumps(found.to_dict())) < 8_000
 
 
 def test_free_text_is_no_label() -> None:
