@@ -17,7 +17,7 @@ SANDBOXES ?= $(N)
 TIERS ?= sandbox packaging
 TWO := -q -n $(N) --dist loadfile
 
-.PHONY: help setup parts images test-images lint format crds statuses lock lock-debian test test-unit test-api test-gitops test-sandbox test-models \
+.PHONY: help setup parts images model-image test-images lint format crds statuses lock lock-debian test test-unit test-api test-gitops test-sandbox test-models \
 	test-random contract demo bench clean e2e manifests golden test-packaging
 
 help: ## List the targets
@@ -70,6 +70,10 @@ golden: setup ## Render the chart anew for the tests that compare
 
 images: setup ## Container images, digests and SBOMs into dist/images: ARGS="--only controller" REGISTRY=...
 	@$(BIN)/python -m sluice.packaging $(ARGS)
+
+model-image: setup ## An image of your own model: MODEL=DIR TAG=1.0 REGISTRY=... ARGS=--push
+	@test -n "$(MODEL)" || { echo "usage: make model-image MODEL=DIR TAG=1.0 [REGISTRY=PREFIX ARGS=--push]"; exit 2; }
+	@$(BIN)/python -m sluice.packaging --model "$(MODEL)" $(ARGS)
 
 test: lint test-unit parts test-api test-packaging test-gitops test-models test-sandbox ## All tiers
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -11,9 +13,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from trial import NAMESPACE, Trial
+from trial import NAMESPACE, Trial, serves
 
 from sluice import packaging
+from sluice.api.status import RolloutStatus
 from sluice.cluster.up import Cluster, node_port
 from sluice.kube.client import Client
 from sluice.sandbox import parts
@@ -26,6 +29,7 @@ SYSTEM = "sluice-system"
 # Short times, so that a rollout takes seconds; the lease can be waited for.
 VALUES: dict[str, Any] = {
     "pulse": 1,
+    "settle": 1,
     "extraArgs": ["--status-interval=1", "--lease-seconds=6"],
     "prometheus": {"url": "http://prometheus.monitoring:9090"},
 }
@@ -102,13 +106,26 @@ class Ground:
             *("--values", str(path), "--wait", "--timeout", "3m"),
         )
 
-    def leader(self) -> str:
-        """The pod that holds the lease; "" if nobody does."""
-        text = self.kubectl(
+    def holder(self) -> str:
+        """Who holds the lease, the pod and a name for its process; "" if nobody does."""
+        return self.kubectl(
             *("--namespace", SYSTEM, "get", "lease", "sluice-controller"),
             *("--output", "jsonpath={.spec.holderIdentity}"),
         )
-        return text.partition("_")[0]
+
+    def leader(self) -> str:
+        """The pod that holds the lease; "" if nobody does."""
+        return self.holder().partition("_")[0]
+
+    def kill(self, pod: str) -> None:
+        """SIGKILL to a controller's process: it gives nothing back, the lease has to run out."""
+        needle = f"POD_NAME={pod}".encode()
+        for entry in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if needle in entry.read_bytes().split(b"\0"):
+                    os.kill(int(entry.parent.name), signal.SIGKILL)
+                    return
+        raise AssertionError(f"no process of {pod} runs here")
 
     def report(self) -> str:
         """The counts and figures as a table."""
@@ -187,3 +204,53 @@ class Journey(Trial):
             Count(self.name, len(shots), failed - len(failures), len(failures))
         )
         return failures
+
+
+# At half of the traffic until it is resumed: there is time for anything to happen.
+HELD: dict[str, Any] = {
+    "steps": [{"weight": 20, "hold": "1s"}, {"weight": 50, "hold": "1s", "pause": True}]
+}
+
+
+class Held:
+    """Rollouts under load that wait in mid-rollout, begun together: a pod takes 20 s to be ready.
+
+    `replicas` by name. What happens to one happens to all of them: each has to lose nothing.
+    """
+
+    def __init__(self, ground: Ground, replicas: dict[str, int], rate: float) -> None:
+        self.ground = ground
+        self.rollouts = {name: Journey(ground, name) for name in replicas}
+        self._replicas = replicas
+        self._rate = rate
+
+    def begin(self) -> None:
+        """Returns once every candidate has half of the traffic, and requests."""
+        for name, rollout in self.rollouts.items():
+            rollout.create(rate=0, wait=False, replicas=self._replicas[name])
+        for rollout in self.rollouts.values():
+            rollout.until(serves, "the stable serves")
+            rollout.start_load(self._rate)
+        for name, rollout in self.rollouts.items():
+            rollout.change("better", replicas=self._replicas[name], canary=HELD)
+        for rollout in self.rollouts.values():
+            rollout.until(lambda s: s.pause is not None, "it waits in mid-rollout")
+
+    def promoted(self, name: str) -> RolloutStatus:
+        """Goes on, and ends in the one promotion; no request failed, whatever happened."""
+        rollout = self.rollouts[name]
+        before = rollout.status()
+        self.ground.ok("sluice", "resume", rollout.name, "--namespace", rollout.namespace)
+        status = rollout.until_ended("Promoted")
+        assert len(status.history) == 1, "one rollout, not one again"
+        assert status.stable is not None
+        assert before.candidate is not None
+        assert status.stable.revision == before.candidate.revision
+        assert rollout.count() == []
+        rollout.end()
+        return status
+
+    def end(self) -> None:
+        """Takes all of them away."""
+        for rollout in self.rollouts.values():
+            rollout.end()

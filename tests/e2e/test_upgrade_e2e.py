@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 
-from ground import SYSTEM, VALUES, Ground, Journey
+import pytest
+from ground import SYSTEM, VALUES, Ground, Held
 from trial import poll
 
-Start = Callable[[str], Journey]
 RATE = 15.0
-HELD = {"steps": [{"weight": 20, "hold": "1s"}, {"weight": 50, "hold": "30s"}]}
+
+
+@pytest.fixture(scope="module")
+def held(cluster: Ground) -> Iterator[Held]:
+    rollouts = Held(cluster, {"upgrade": 1, "removed": 1}, RATE)
+    try:
+        rollouts.begin()
+        yield rollouts
+    finally:
+        rollouts.end()
 
 
 def pods(ground: Ground) -> set[str]:
@@ -18,33 +27,26 @@ def pods(ground: Ground) -> set[str]:
     return set(ground.kubectl("get", "pods", *where, "--output=name").split())
 
 
-def test_an_upgrade_in_mid_rollout_loses_nothing(start: Start, cluster: Ground) -> None:
-    rollout = start("upgrade")
-    rollout.create(rate=RATE)
-    rollout.change("better", canary=HELD)
-    before = rollout.until_judged()
+def test_an_upgrade_in_mid_rollout_loses_nothing(held: Held, cluster: Ground) -> None:
+    rollout = held.rollouts["upgrade"]
+    before = rollout.status()
     old, began = pods(cluster), time.monotonic()
     cluster.install(extraArgs=[*VALUES["extraArgs"], "--status-interval=2"])
     poll(lambda: not (pods(cluster) & old), "all pods are new")
     cluster.figures["helm upgrade, until all pods are new"] = time.monotonic() - began
     after = rollout.status()
     assert after.candidate == before.candidate
-    status = rollout.until_ended("Promoted")
-    assert len(status.history) == 1
-    assert rollout.count() == []
+    held.promoted("upgrade")
 
 
 def test_without_sluice_traffic_stays_as_it_was_and_with_it_again_the_rollout_goes_on(
-    start: Start, cluster: Ground
+    held: Held, cluster: Ground
 ) -> None:
-    rollout = start("removed")
-    rollout.create(rate=RATE)
-    rollout.change("better", canary=HELD)
-    candidate = rollout.until_judged().candidate
+    rollout = held.rollouts["removed"]
+    candidate = rollout.status().candidate
     assert candidate is not None
-    poll(lambda: rollout.routes().get(candidate.predictor) == 50, "half of the traffic")
     cluster.ok("helm", "uninstall", "sluice", "--namespace", SYSTEM, "--wait")
-    assert not pods(cluster)
+    poll(lambda: not pods(cluster), "no pod of it is left")
     seen = len(rollout.answered())
     poll(lambda: len(rollout.answered()) > seen + 100, "requests go on")
     assert rollout.routes()[candidate.predictor] == 50
@@ -52,5 +54,4 @@ def test_without_sluice_traffic_stays_as_it_was_and_with_it_again_the_rollout_go
     crds = cluster.kubectl("get", "crds", "--output=name")
     assert "modelrollouts.sluice.dev" in crds
     cluster.install()
-    rollout.until_ended("Promoted")
-    assert rollout.count() == []
+    held.promoted("removed")

@@ -254,8 +254,9 @@ class RolloutStatus(StatusModel):
     """The whole status.
 
     `returning` says that the candidate was the stable lately and needs no steps
-    (`spec.rollbackWindow`). `templates` are the stored ones, newest first. `preflight` is that of
-    the newest rollout, and stays when it has ended.
+    (`spec.rollbackWindow`). `templates` are the stored ones, newest first. `restoring`: the
+    SeldonDeployment was deleted, and the stable made again from its template is not ready yet.
+    `preflight` is that of the newest rollout, and stays when it has ended.
     """
 
     observed_generation: int | None = None
@@ -281,6 +282,7 @@ class RolloutStatus(StatusModel):
     last_command: CommandStatus | None = None
     rollback_reason: str | None = None
     returning: bool | None = None
+    restoring: bool | None = None
     changed_by: str | None = None
     change_cause: str | None = None
     decisions: list[Trace] = Field(default_factory=list)

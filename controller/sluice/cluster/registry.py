@@ -11,6 +11,7 @@ from sluice.cluster.place import NodePlace, Place
 from sluice.sandbox.processes import Supervisor, write_atomically
 
 PORT = 5000
+_CLIENTS = '[[registry]]\nlocation = "{host}"\ninsecure = true\n'
 
 
 def address(place: Place) -> str:
@@ -31,6 +32,7 @@ def start(place: Place, supervisor: Supervisor, debian_root: Path) -> None:
         "http": {"addr": address(place)},
     }
     write_atomically(path, yaml.safe_dump(configuration))
+    write_atomically(client_configuration(place), _CLIENTS.format(host=address(place)))
     supervisor.start(
         "registry",
         [str(debian_root / "usr/bin/docker-registry"), "serve", str(path)],
@@ -50,9 +52,9 @@ def hosts_directory(node: NodePlace) -> Path:
     return own.parent
 
 
-def client_configuration(place: Place) -> str:
-    """registries.conf for buildah, podman and skopeo: the same, said their way."""
-    return f'[[registry]]\nlocation = "{address(place)}"\ninsecure = true\n'
+def client_configuration(place: Place) -> Path:
+    """For CONTAINERS_REGISTRIES_CONF of buildah, podman and skopeo: it speaks plain HTTP."""
+    return place.root / "registries.conf"
 
 
 def _answers(url: str) -> bool:

@@ -158,6 +158,7 @@ class Cluster:
             "prometheus": node_port(self.client, "monitoring", "prometheus"),
             "images": dict(self.images.digests),
             "registry": registry.address(self.place),
+            "registriesConf": str(registry.client_configuration(self.place)),
             "logs": str(self.root / "logs"),
         }
 

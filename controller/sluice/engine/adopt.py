@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from sluice.api.base import format_duration
 from sluice.api.gates import Moment
 from sluice.api.status import Phase, Revision, TrafficStatus
 from sluice.api.times import to_wire
 from sluice.engine.draft import Draft
 from sluice.engine.gates import may_pass
+from sluice.engine.inputs import Desired
 from sluice.engine.plan import Plan, PlannedPredictor
 from sluice.engine.world import LivePredictor
 from sluice.errors import SpecError
@@ -19,6 +21,18 @@ def begin_life(draft: Draft) -> bool:
         adopt(draft)
         return True
     before = draft.status.stable
+    kept = draft.inputs.kept
+    if before is not None and kept is not None and kept.revision == before.revision:
+        _restore(draft, before, kept)
+        return False
+    rejected = draft.status.rejected
+    if rejected is not None and rejected.revision == desired.revision:
+        raise SpecError(
+            "StableNotKept",
+            f"the SeldonDeployment was deleted, and the template is revision {desired.revision}, "
+            "which was rolled back; the stable's own template is not kept: put a version into "
+            "spec.template that may serve",
+        )
     # What was served already comes back at once; what was not has to pass the gates.
     served = before is not None and before.revision == desired.revision
     if not served and not may_pass(draft, Moment.BEFORE_START):
@@ -49,6 +63,53 @@ def begin_life(draft: Draft) -> bool:
     draft.note("Created", f"SeldonDeployment with revision {first.revision}, the first")
     draft.look_again_in(1.0)
     return False
+
+
+def _restore(draft: Draft, stable: Revision, kept: Desired) -> None:
+    """What was served comes back, whatever the template is: that was not found good."""
+    draft.plan = Plan(
+        (PlannedPredictor(stable.predictor, 100, template=kept.predictor),), create=kept.create
+    )
+    asked = draft.inputs.desired.revision
+    draft.note(
+        "SeldonDeploymentGone",
+        f"the SeldonDeployment was deleted; creating it again with the stable revision "
+        f"{stable.revision} from its kept template, revision {asked} has to wait for that",
+        warning=True,
+    )
+    draft.enter(
+        Phase.IDLE,
+        f"creating the SeldonDeployment again with revision {stable.revision}",
+        candidate=None,
+        step=None,
+        restoring=True,
+        traffic=TrafficStatus(desired={stable.predictor: 100}),
+        started_at=to_wire(draft.now),
+    )
+    draft.look_again_in(1.0)
+
+
+def restored(draft: Draft) -> bool:
+    """Whether the stable serves again; also True once it has had its time and does not."""
+    status, world = draft.status, draft.inputs.world
+    stable = draft.stable()
+    if not status.restoring:
+        return True
+    deadline = draft.inputs.rollout.spec.progress_deadline_seconds
+    if world.ready(stable.predictor):
+        draft.set(restoring=None)
+    elif draft.in_phase_for() >= deadline:
+        draft.note(
+            "StableNotRestored",
+            f"revision {stable.revision} did not come back within {format_duration(deadline)}",
+            warning=True,
+        )
+        draft.set(restoring=None)
+    else:
+        draft.set(message=f"waiting for revision {stable.revision} to serve again")
+        draft.look_again_in(min(5.0, deadline - draft.in_phase_for()))
+        return False
+    return True
 
 
 def adopt(draft: Draft) -> None:

@@ -15,7 +15,7 @@ from sluice.api.gates import Moment
 from sluice.api.status import Phase, Revision, TrafficStatus
 from sluice.api.times import from_wire, to_wire
 from sluice.engine import gates, preflight
-from sluice.engine.adopt import adopt, begin_life
+from sluice.engine.adopt import adopt, begin_life, restored
 from sluice.engine.asking import tell_the_end
 from sluice.engine.blue_green import baked, baking, finish, previewing
 from sluice.engine.commands import Command, new_command
@@ -78,13 +78,14 @@ def idle(draft: Draft) -> None:
     desired = draft.inputs.desired
     if desired.revision == stable.revision:
         replicas = desired.replicas
+        draft.set(restoring=None)
         if world.ready(stable.predictor):
             draft.set(message=f"revision {stable.revision} has all the traffic")
     elif _rejected(draft):
         if draft.status.phase is Phase.IDLE:
             draft.enter(Phase.ROLLED_BACK, "the template is the rejected revision's again")
         replicas = None
-    elif _begin_rollout(draft):
+    elif restored(draft) and _begin_rollout(draft):
         return
     else:
         replicas = None

@@ -44,7 +44,8 @@ class Inputs:
     `elsewhere` are the rollouts of `gates.promotedIn` by namespace/name, `answers` those of
     webhooks by question, `preflight` is what is known of the preflight. `settle`: so many seconds
     pass between a candidate's readiness and its first share, in which the gateways learn its pods'
-    addresses.
+    addresses. `kept` is the stable as its stored template makes it, read where the SeldonDeployment
+    is gone and the template is another version.
     """
 
     rollout: Rollout
@@ -62,6 +63,7 @@ class Inputs:
     answers: Mapping[str, Answer] = field(default_factory=dict)
     settle: float = 0.0
     preflight: PreflightFacts = field(default_factory=PreflightFacts)
+    kept: Desired | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ FILES = Path(__file__).parent / "shipped_roles"
 ROUTES_FILE = "controller-routes.yaml"
 PREFLIGHT_FILE = "controller-preflight.yaml"
 _OPTIONAL = (ROUTES_FILE, PREFLIGHT_FILE)
-POLICIES_ROLE = "ClusterRole sluice-policies"
+POLICIES_ROLE = "ClusterRole sluice-policies-NAMESPACE"
 """What lets a controller of some namespaces read ClusterCanaryPolicies. Optional."""
 CLUSTER_POLICIES = "clustercanarypolicies"
 # Kinds that are the whole cluster's: a question about them must name no namespace.

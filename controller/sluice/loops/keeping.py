@@ -47,6 +47,31 @@ class Keeper:
             status = self._with_template(obj, inputs.rollout, status)
         return status
 
+    def template_of_stable(self, rollout: Rollout) -> dict[str, Any] | None:
+        """The kept template of the stable revision; None where there is none, or no right to read.
+
+        Sized as the present template is: how many pods there are is no part of a version.
+        """
+        stable = rollout.status.stable
+        if stable is None or all(e.revision != stable.revision for e in rollout.status.templates):
+            return None
+        name = template_name(rollout.name, stable.revision)
+        try:
+            found = self._client.get(CONTROLLER_REVISIONS, name, rollout.namespace)
+            template: dict[str, Any] = found["data"]["template"]
+            [predictor] = template["spec"]["predictors"]
+            [present] = rollout.raw_template["spec"]["predictors"]
+        except NotFoundError:
+            log.warning("kept template is gone", rollout=rollout.key, name=name)
+            return None
+        except (LookupError, TypeError, ValueError) as error:
+            log.warning("kept template not understood", rollout=rollout.key, error=repr(error))
+            return None
+        sized = {key: value for key, value in predictor.items() if key != "replicas"}
+        if "replicas" in present:
+            sized["replicas"] = present["replicas"]
+        return {**template, "spec": {**template["spec"], "predictors": [sized]}}
+
     def tell(self, inputs: Inputs, decision: Decision) -> None:
         """The audit log's lines of a pass."""
         if self._audit:

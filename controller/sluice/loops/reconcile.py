@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Protocol
 
 import structlog
@@ -220,6 +221,7 @@ class Reconciler:
             policy, policy_name = self._policies.of(rollout)
             desired = desired_of(rollout)
             inputs = self._inputs(rollout, policy, policy_name, desired, world)
+            inputs = self._with_kept(inputs)
             return self._act(obj, inputs, decide(inputs))
         except SpecError as error:
             self._stall(obj, error)
@@ -293,6 +295,18 @@ class Reconciler:
 
     def _preflight_facts(self, rollout: Rollout) -> PreflightFacts:
         return self._preflights.facts(rollout.key) if self._preflights else PreflightFacts()
+
+    def _with_kept(self, inputs: Inputs) -> Inputs:
+        """With the stable's kept template where the SeldonDeployment is gone and it is needed."""
+        stable = inputs.rollout.status.stable
+        if inputs.world.exists or stable is None or self._keeper is None:
+            return inputs
+        if stable.revision == inputs.desired.revision:
+            return inputs
+        template = self._keeper.template_of_stable(inputs.rollout)
+        if template is None:
+            return inputs
+        return replace(inputs, kept=desired_of(inputs.rollout, template))
 
     def _act(self, obj: Object, inputs: Inputs, decision: Decision) -> float | None:
         rollout = inputs.rollout
@@ -398,9 +412,12 @@ class Reconciler:
             log.warning("stalled", rollout=key, reason=error.reason, message=str(error))
 
 
-def desired_of(rollout: Rollout) -> Desired:
-    """What the template asks for. Raises SpecError for what Seldon could not make of it."""
-    template = rollout.raw_template
+def desired_of(rollout: Rollout, template: dict[str, Any] | None = None) -> Desired:
+    """What a template asks for, the rollout's own by default.
+
+    Raises SpecError for what Seldon could not make of it.
+    """
+    template = rollout.raw_template if template is None else template
     source = template["spec"]["predictors"][0]
     check_names(template, rollout.deployment_name, rollout.namespace)
     revision = revision_of(source, template.get("metadata") or {})

@@ -6,17 +6,19 @@ import argparse
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from sluice.errors import SluiceError
+from sluice.errors import SluiceError, UsageError
 from sluice.packaging.build import Built, Options, build
 from sluice.packaging.builders import NAMES
-from sluice.packaging.image_list import IMAGES
+from sluice.packaging.image_list import IMAGES, Image
 from sluice.packaging.oci import link_or_copy
+from sluice.packaging.own_model import own_model
 from sluice.packaging.push import push
 from sluice.sandbox.progress import screen
 
@@ -30,6 +32,14 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME",
         help="a group (controller, models, stand-ins) or an image; may be given several times",
     )
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="DIR",
+        help="not these images but one of your own model: a folder with Wine.py, class Wine",
+    )
+    parser.add_argument("--class", dest="cls", default="", metavar="NAME", help="the model's class")
+    parser.add_argument("--name", default="", help="the model's image (default: the folder's name)")
     parser.add_argument("--builder", choices=NAMES, default=env("BUILDER") or "auto")
     parser.add_argument(
         "--python-image",
@@ -57,6 +67,18 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--push", action="store_true", help="push to the registry in the names")
     parser.add_argument("--list", action="store_true", help="say which images there are")
     return parser.parse_args(argv)
+
+
+def _model(arguments: argparse.Namespace, scratch: Path) -> Image | None:
+    """The user's own, if that is asked for. Raises UsageError."""
+    if arguments.model is None:
+        if arguments.cls or arguments.name:
+            raise UsageError("--class and --name are for --model DIR")
+        return None
+    if arguments.only:
+        raise UsageError("expected one of --model and --only")
+    given = {"cls": arguments.cls, "name": arguments.name, "tag": arguments.tag}
+    return own_model(arguments.model, scratch, **given)
 
 
 def _deliver(built: Built, output: Path) -> None:
@@ -97,7 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         revision=arguments.revision,
     )
     try:
-        built = build(arguments.only, progress, options)
+        with tempfile.TemporaryDirectory(prefix="sluice-model-") as scratch:
+            built = build(arguments.only, progress, options, model=_model(arguments, Path(scratch)))
         _deliver(built, arguments.output)
         if arguments.push:
             push(built, progress)

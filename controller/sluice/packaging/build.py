@@ -62,11 +62,13 @@ def build(
     progress: Progress | None = None,
     options: Options | None = None,
     store: Path | None = None,
+    model: Image | None = None,
 ) -> Built:
     """Images by name, with or without tag, or by group; None: all of them.
 
     Images that others only stand on are built, but not in the result unless named. `store` is
-    where images and layers are kept (None: in the cache). Raises ToolError or UsageError.
+    where images and layers are kept (None: in the cache). `model`: a user's own, and nothing but
+    that. Raises ToolError or UsageError.
     """
     work = _Work(
         root=part_builds.source_root(),
@@ -74,8 +76,11 @@ def build(
         options=options or Options(),
         progress=progress or Silent(),
     )
-    needed = select(names)
-    wanted = _named(needed, names)
+    if model is None:
+        needed = select(names)
+        wanted = _named(needed, names)
+    else:
+        needed, wanted = [*select(model.parents.values()), model], [model]
     found = work.find(wanted)
     if found is None:
         work.directory.mkdir(parents=True, exist_ok=True)
@@ -120,7 +125,7 @@ class _Work:
         if image.name not in self._keys:
             inputs = {
                 "form": FORM,
-                "files": context.hash_of(self.root, image),
+                "files": context.hash_of(image.root or self.root, image),
                 "base": base.recipe() if self.own_base else self.options.python_image,
                 "builder": self.options.builder,
                 "epoch": self.options.epoch,
@@ -137,6 +142,8 @@ class _Work:
         return self.options.source or context.origin(self.root)
 
     def _revision(self, image: Image) -> str:
+        if image.root is not None:
+            return self.options.revision or image.revision
         return self.options.revision or context.revision(self.root, image)
 
     def _place(self, wanted: list[Image]) -> Path:
@@ -219,7 +226,7 @@ class _Work:
             args["BUILD_IMAGE"] = base.BUILD_NAME if self.own_base else named
         place = scratch / f"context-{self.key(image)}"
         place.mkdir()
-        context.stage(self.root, image, place)
+        context.stage(image.root or self.root, image, place)
         builder.build(
             builders.Build(
                 reference=_local(image.reference),

@@ -75,6 +75,13 @@ def _all_sources(image: Image) -> set[str]:
     return own.union(*(_all_sources(IMAGES[parent]) for parent in image.parents.values()))
 
 
+def revision_of_folder(folder: Path) -> str:
+    """The last commit that touched it, as in `revision`; "" outside a git checkout."""
+    commit = _git(folder, "log", "-1", "--format=%H", "--", ".")
+    changed = _git(folder, "status", "--porcelain", "--", ".")
+    return commit + ("-dirty" if commit and changed else "")
+
+
 def origin(root: Path) -> str:
     """Where the checkout was cloned from, without credentials; "" if that is not known."""
     remote = _git(root, "remote", "get-url", "origin")

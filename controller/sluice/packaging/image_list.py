@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sluice._version import __version__
 from sluice.errors import UsageError
@@ -17,7 +18,8 @@ class Image:
     """One image. Paths are relative to the checkout; a folder in `sources` means all its files.
 
     `parents` maps a build argument to the image it names. Without any, the image stands on the
-    Python image (`PYTHON_IMAGE`, `BUILD_IMAGE`).
+    Python image (`PYTHON_IMAGE`, `BUILD_IMAGE`). `root`: where its files are, if not in the
+    checkout; `revision` is then theirs.
     """
 
     name: str
@@ -27,6 +29,8 @@ class Image:
     sources: tuple[str, ...]
     on_python: bool = True
     parents: Mapping[str, str] = field(default_factory=dict)
+    root: Path | None = None
+    revision: str = ""
 
     @property
     def reference(self) -> str:
@@ -66,8 +70,9 @@ _CONTROLLER = Image(
     "controller/Containerfile",
     ("requirements/controller.txt", "controller/sluice"),
 )
+MODELS_BASE = "sluice.dev/models/base"
 _MODELS_BASE = Image(
-    "sluice.dev/models/base",
+    MODELS_BASE,
     MODELS_VERSION,
     "models",
     "model_images/base/Containerfile",

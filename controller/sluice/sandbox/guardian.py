@@ -32,6 +32,26 @@ def start_time(pid: int) -> int:
     return 0 if fields[0] in "ZX" else int(fields[19])
 
 
+def group_lives(group: int) -> bool:
+    """Whether a process of the group is left that is more than a zombie.
+
+    Its first thread may be one while others still hold its files and ports.
+    """
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[2]) == group and (fields[0] not in "ZX" or int(fields[17]) > 1):
+                return True
+    return False
+
+
 def tagged(identity: str) -> set[int]:
     """The live processes that carry this sandbox's identity."""
     needle = f"{IDENTITY}={identity}".encode()

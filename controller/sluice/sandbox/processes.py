@@ -22,9 +22,11 @@ from typing import IO, Any
 
 from sluice.errors import SandboxError
 from sluice.sandbox import guardian
-from sluice.sandbox.guardian import IDENTITY, start_time, sweep
+from sluice.sandbox.guardian import IDENTITY, group_lives, start_time, sweep
 
 POLL_SECONDS = 0.05
+# A killed process lets go of its memory, and then of its ports. Seconds.
+_GROUP_SECONDS, _GROUP_LOOK = 10.0, 0.01
 Probe = Callable[[], bool]
 
 
@@ -173,6 +175,7 @@ class Supervisor:
             process.popen.wait(max(grace, 0.01))
         self._signal(process, signal.SIGKILL)
         code = process.popen.wait()
+        self._await_group(process)
         self.forget(name)
         return code
 
@@ -209,6 +212,17 @@ class Supervisor:
         if now in (0, process.started):
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
+
+    @staticmethod
+    def _await_group(process: Process) -> None:
+        """Until the rest of the group is gone too: with it go its ports."""
+        pause = threading.Event()
+        for _ in range(int(_GROUP_SECONDS / _GROUP_LOOK)):
+            if start_time(process.pid) not in (0, process.started):
+                return
+            if not group_lives(process.pid):
+                return
+            pause.wait(_GROUP_LOOK)
 
     def _tell_guardian(self, line: str) -> None:
         if self._guardian.stdin is None or self._guardian.poll() is not None:

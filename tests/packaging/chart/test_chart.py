@@ -82,7 +82,8 @@ def test_schema_and_values_know_the_same_keys() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
     assert schema["additionalProperties"] is False
     values = yaml.safe_load((CHART / "values.yaml").read_text())
-    assert set(schema_keys(schema)) - {"global"} == set(keys(values))
+    renamed = {"watchNamespace"}  # let through to a template, which can say what it is now
+    assert set(schema_keys(schema)) - {"global"} - renamed == set(keys(values))
 
 
 @pytest.mark.parametrize(
@@ -180,6 +181,26 @@ def test_a_confined_release_may_be_given_the_policies_of_the_cluster_and_no_more
             "verbs": ["get", "list", "watch"],
         }
     ]
+
+
+def test_two_confined_releases_share_nothing_of_the_cluster() -> None:
+    values = {"watchNamespaces": ["prod"], "rbac": {"clusterPolicies": True, "userRoles": False}}
+    of_the_cluster = [
+        {
+            (obj["kind"], obj["metadata"]["name"])
+            for obj in objects(render(values=values, namespace=namespace))
+            if "namespace" not in obj["metadata"] and obj["kind"] != "CustomResourceDefinition"
+        }
+        for namespace in ("team-a", "team-b")
+    ]
+    assert of_the_cluster[0]
+    assert of_the_cluster[0] & of_the_cluster[1] == set()
+
+
+def test_the_old_name_of_a_value_is_refused_with_the_new_one() -> None:
+    done = template("--set", "watchNamespace=prod")
+    assert done.returncode != 0
+    assert "watchNamespace is now watchNamespaces, a list" in done.stderr
 
 
 # --- network policy

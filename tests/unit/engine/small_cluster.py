@@ -80,6 +80,7 @@ class SmallCluster:
     settling: float = 0.0  # seconds
     preflight: dict[str, Any] | None = None
     compared: PreflightFacts = field(default_factory=PreflightFacts)
+    keeps_templates: bool = True
 
     def world(self) -> World:
         """What a reader would read."""
@@ -156,16 +157,7 @@ class SmallCluster:
 
     def inputs(self) -> Inputs:
         """The inputs of a pass now."""
-        name = f"v{self.template}"
-        desired = Desired(
-            self.template,
-            name,
-            (f"repo/m:{name}",),
-            {"name": name, "componentSpecs": [self.component]},
-            {},
-            self.replicas,
-            preview=f"http://iris-{name}.prod.svc.cluster.local:8000",
-        )
+        desired = self.desired(self.template)
         spec = RolloutSpec.model_validate(
             {
                 "template": {"spec": {"predictors": [{"graph": {"name": "m"}}]}},
@@ -209,7 +201,35 @@ class SmallCluster:
             answers=self.answers,
             settle=self.settling,
             preflight=self.compared,
+            kept=self._kept(),
         )
+
+    def desired(self, revision: str) -> Desired:
+        """What a revision's template asks for."""
+        name = f"v{revision}"
+        return Desired(
+            revision,
+            name,
+            (f"repo/m:{name}",),
+            {"name": name, "componentSpecs": [self.component]},
+            {},
+            self.replicas,
+            preview=f"http://iris-{name}.prod.svc.cluster.local:8000",
+        )
+
+    def _kept(self) -> Desired | None:
+        """The stable's, as it is read where the SeldonDeployment is gone."""
+        stable = self.status.stable
+        if self.predictors or stable is None or not self.keeps_templates:
+            return None
+        if all(entry.revision != stable.revision for entry in self.status.templates):
+            return None
+        return None if stable.revision == self.template else self.desired(stable.revision)
+
+    def lose_the_deployment(self) -> None:
+        """Somebody deletes the SeldonDeployment; its pods and routes go with it."""
+        self.predictors, self.shadows, self.made = {}, {}, {}
+        self.routes, self.mirrors = None, {}
 
     def apply(self, plan: Plan) -> None:
         """What the writer and then Seldon make of a plan."""

@@ -8,7 +8,12 @@ from typing import Any
 
 from sluice.api.rollout import changed_by, spec_manager
 from sluice.api.status import Phase
-from sluice.kube.resources import CONTROLLER_REVISIONS, MODEL_ROLLOUTS, PODS
+from sluice.kube.resources import (
+    CONTROLLER_REVISIONS,
+    MODEL_ROLLOUTS,
+    PODS,
+    SELDON_DEPLOYMENTS,
+)
 from sluice.loops.audit import AuditLog
 from sluice.loops.keeping import digests_of
 from sluice.loops.watching import slim_rollout
@@ -158,3 +163,38 @@ def test_the_annotation_goes_before_the_field_manager_also_in_the_watches_copy()
     assert changed_by(slim) == changed_by(obj) == "helm"
     slim["metadata"]["annotations"] = {"sluice.dev/changed-by": "mara@example.com"}
     assert changed_by(slim) == "mara@example.com"
+
+
+def served(loop: SmallLoop) -> dict[str, int]:
+    """Images of the SeldonDeployment by the traffic they get."""
+    spec = loop.client.get(SELDON_DEPLOYMENTS, "iris", "prod")["spec"]
+    return {
+        p["componentSpecs"][0]["spec"]["containers"][0]["image"]: p.get("traffic", 100)
+        for p in spec["predictors"]
+    }
+
+
+def test_a_deleted_deployment_comes_back_with_the_stable_and_its_present_size() -> None:
+    loop = SmallLoop().rolling_out()
+    loop.failing.add(loop.candidate())
+    loop.tick(6)
+    assert loop.status.phase is Phase.ROLLED_BACK
+    loop.client.delete(SELDON_DEPLOYMENTS, "iris", "prod")
+    loop.settle()
+    loop.tick(2)
+    assert served(loop) == {"repo/iris:1": 100}
+    assert loop.status.phase is Phase.ROLLED_BACK
+
+
+def test_a_kept_template_that_is_gone_or_changed_is_not_made() -> None:
+    loop = SmallLoop().rolling_out()
+    [stored] = loop.client.list(CONTROLLER_REVISIONS, "prod").items
+    image = {"containers": [{"name": "classifier", "image": "repo/planted:1"}]}
+    predictor = stored["data"]["template"]["spec"]["predictors"][0]
+    predictor["componentSpecs"][0]["spec"] = image
+    loop.client.delete(CONTROLLER_REVISIONS, stored["metadata"]["name"], "prod")
+    planted = {**stored, "metadata": {"name": stored["metadata"]["name"]}}
+    loop.client.create(CONTROLLER_REVISIONS, planted, "prod")
+    loop.client.delete(SELDON_DEPLOYMENTS, "iris", "prod")
+    loop.settle()
+    assert "repo/planted:1" not in served(loop)

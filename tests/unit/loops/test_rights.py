@@ -76,7 +76,7 @@ def test_a_confined_controller_asks_for_roles_in_its_namespaces_and_nothing_clus
     assert len(two) - len(one) == len(one) - len(leases)
     optional = [one for one in granted("sluice-system", ("prod",)) if one.optional]
     assert {one.role for one in optional if not one.right.resource.namespaced} == {
-        "ClusterRole sluice-policies"
+        "ClusterRole sluice-policies-NAMESPACE"
     }
 
 
