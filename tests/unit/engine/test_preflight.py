@@ -418,3 +418,14 @@ def test_a_status_of_an_earlier_version_and_of_a_later_one_can_be_read() -> None
     assert read.state is PASSED
     assert from_wire(read.started_at) is not None
     assert HistoryEntry.model_fields["preflight"].default is None
+
+
+def test_a_deployment_that_is_deleted_under_way_begins_with_the_question_again() -> None:
+    made = cluster()
+    made.lose_the_deployment()
+    made.run(1)
+    assert made.wish() is None
+    made.run(30)
+    assert made.status.phase is Phase.PREPARING, made.status
+    assert made.wish() is not None
+    assert state(made) is PreflightState.RUNNING
