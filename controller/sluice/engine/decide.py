@@ -207,6 +207,7 @@ def _restart_the_undecided_clock(draft: Draft) -> None:
     if draft.status.step is not None:
         step = draft.status.step.model_copy(update={"started_at": to_wire(draft.now)})
         draft.set(step=step)
+    preflight.restart_clock(draft)
 
 
 def _promote(draft: Draft, *, full: bool) -> None:

@@ -62,7 +62,9 @@ def begin_again(draft: Draft) -> None:
     old = draft.status.preflight
     if old is None:
         return
-    if old.state is PreflightState.PASSED and old.requests_hash:
+    pair = (draft.inputs.desired.revision, draft.stable().revision)
+    passed = old.state is PreflightState.PASSED and old.requests_hash
+    if passed and (old.revision, old.stable) == pair:
         kept = {"state": PreflightState.CALLED_OFF, "passed_hash": old.requests_hash}
         draft.set(preflight=old.model_copy(update=kept))
     else:
@@ -86,7 +88,8 @@ def skip(draft: Draft, wish: str, *, full: bool) -> None:
         now = to_wire(draft.now)
         shadow = ShadowStatus(percent=0, started_at=now, ended_at=now, promote=True)
         draft.set(shadow=shadow, ready_at=None)
-    text = f"skipped by {wish}; it was {status.state}: {status.message}"
+    why = f": {status.message}" if status.message else ""
+    text = f"skipped by {wish}; it was {status.state}{why}"
     draft.note("PreflightSkipped", text, warning=True)
     draft.set(
         preflight=status.model_copy(
@@ -99,6 +102,14 @@ def skip(draft: Draft, wish: str, *, full: bool) -> None:
             }
         )
     )
+
+
+def restart_clock(draft: Draft) -> None:
+    """After a pause: what is open is asked at once, and has the policy's time again."""
+    status = draft.status.preflight
+    if status is not None and status.state.open:
+        again = {"started_at": to_wire(draft.now), "due_at": None}
+        draft.set(preflight=status.model_copy(update=again))
 
 
 def take_back(draft: Draft) -> None:
@@ -222,31 +233,17 @@ def _wait(draft: Draft, status: PreflightStatus) -> None:
     """Say why it cannot be run; a person decides when that lasts as long as the policy allows."""
     draft.set(message=f"preflight: {status.message}")
     after = draft.inputs.policy.on_undecided.after
-    left = _waited_since(draft, status) + after - draft.now
+    left = (from_wire(status.started_at) or draft.now) + after - draft.now
     if left > 0:
-        draft.look_again_in(min(left, max(_due_in(draft, status), 0.05)))
+        due = _due_in(draft, status)
+        draft.look_again_in(min(left, due if due > 0 else _PROGRESS_SECONDS))
         return
     # Whatever the policy's action: what could not be asked takes nobody out.
     text = f"the preflight could not be run within {format_duration(after)}: {status.message}"
     draft.hold("Undecided", text)
 
 
-def _waited_since(draft: Draft, status: PreflightStatus) -> float:
-    began = from_wire(status.started_at) or draft.now
-    return max(began, _resumed_at(draft) or began)
-
-
 def _due_in(draft: Draft, status: PreflightStatus) -> float:
-    """Seconds until the next attempt; a resume makes it due at once."""
+    """Seconds until the next attempt; 0 or less: it may be under way."""
     due = from_wire(status.due_at)
-    resumed, ended = _resumed_at(draft), from_wire(status.ended_at)
-    if due is None or (resumed is not None and ended is not None and resumed > ended):
-        return 0.0
-    return due - draft.now
-
-
-def _resumed_at(draft: Draft) -> float | None:
-    last = draft.status.last_command
-    if last is None or not last.accepted or last.command != "resume":
-        return None
-    return from_wire(last.at)
+    return 0.0 if due is None else due - draft.now

@@ -167,6 +167,28 @@ def test_what_cannot_be_asked_for_long_is_for_a_person_and_never_harm(action: st
     assert made.status.pause is None, "the clock began anew"
 
 
+def test_a_pause_by_the_spec_is_no_lack_of_answers_either() -> None:
+    made = cluster()
+    made.compare(BLOCKED, "nobody there", reason="StableUnreachable")
+    made.run(1)
+    made.paused = True
+    made.run(7200, every=60)
+    made.paused = False
+    made.run(1)
+    assert made.status.pause is None
+    assert made.wish() is not None, "at once"
+
+
+def test_while_an_attempt_is_under_way_nothing_looks_all_the_time() -> None:
+    made = cluster()
+    soonest = [made.decisions[-1].look_again]
+    made.compare(BLOCKED, "nobody there", reason="StableUnreachable")
+    made.run(8)
+    assert made.wish() is not None
+    soonest.append(made.decisions[-1].look_again)
+    assert all(seconds is not None and seconds >= 5 for seconds in soonest)
+
+
 def test_too_few_answers_to_tell_wait_for_a_person_who_may_have_them_asked_again() -> None:
     made = cluster()
     made.compare(UNDECIDED, "it takes at least 368 rows", reason="NotShown")
@@ -290,6 +312,7 @@ def test_a_pair_that_passed_in_an_earlier_rollout_is_told_with_which_requests() 
     other = made.wish()
     assert other is not None
     assert other.passed_hash is None, "of another pair nothing is known"
+    assert made.status.preflight.revision == "cccc"
 
 
 def test_going_back_to_a_recent_stable_needs_none() -> None:
