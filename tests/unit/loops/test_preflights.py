@@ -6,14 +6,17 @@ import hashlib
 import threading
 from typing import Any
 
+import pytest
+
 from sluice.api.preflight import PreflightState, PreflightStatus
 from sluice.api.status import Phase
 from sluice.clock import SystemClock
 from sluice.compare.answers import Answer
 from sluice.engine.preflight_facts import PreflightWish
 from sluice.kube.resources import MODEL_ROLLOUTS
-from sluice.loops.preflights import Preflights
+from sluice.loops.preflights import ClusterWays, Preflights
 from sluice.testing.clock import ManualClock
+from sluice.testing.kube import FakeKube
 
 from .pretend_models import PretendWays, answer, by_number, lines, wish
 from .small_loop import KEY, SmallLoop
@@ -224,3 +227,23 @@ def test_in_the_loops_what_is_deleted_is_not_asked_about() -> None:
     loop.reconciler.reconcile(KEY)
     found.work()
     assert found.ways.sent == 0
+
+
+def test_inside_the_cluster_a_predictor_is_asked_by_the_name_of_its_own_service(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    kube = FakeKube()
+    ways = ClusterWays(kube.client())
+    plain: dict[str, Any] = {"name": "v1"}
+    engineless = {"name": "v2", "annotations": {"seldon.io/no-engine": "true"}}
+    asked, host = wish(), "svc.cluster.local"
+    for predictor, where in (
+        (plain, f"http://iris-v1.prod.{host}:8000/api/v1.0/predictions"),
+        (engineless, f"http://iris-v2.prod.{host}:9000/api/v1.0/predictions"),
+    ):
+        assert ways.side(asked, predictor, parallel=1).where == where
+    other = PreflightWish(**{**vars(asked), "protocol": "v2"})
+    graph = {"name": "v1", "graph": {"name": "m"}}
+    assert ways.side(other, graph, parallel=1).where.endswith(":8000/v2/models/m/infer")
+    assert kube.calls == [], "no request to the API server for it"
