@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from ground import REPOSITORY, SYSTEM, Ground, Journey
-from trial import NAMESPACE
+from trial import NAMESPACE, poll
 
 from sluice.sandbox import parts
 
@@ -43,6 +43,16 @@ def test_every_fence_of_the_page_is_run_but_the_reader_s_own_addresses() -> None
     assert len(unmarked) == 1
     assert all(line.startswith("export ") for line in unmarked[0].splitlines())
     assert len(_BLOCK.findall(PAGE.read_text())) == len(fences) - 1
+
+
+def removal() -> list[str]:
+    """The commands of docs/upgrade.md."""
+    page = (REPOSITORY / "docs" / "upgrade.md").read_text()
+    found = re.findall(
+        r"^kubectl .*delete .*-l app\.kubernetes\.io/name=sluice$", page, re.MULTILINE
+    )
+    assert len(found) == 2
+    return found
 
 
 @pytest.fixture
@@ -91,12 +101,18 @@ def test_one_kubectl_apply_installs_all_that_a_rollout_needs(removed: Ground) ->
     removed.kubectl(
         *("-n", SYSTEM, "rollout", "status", "deployment/sluice-controller", "--timeout=2m")
     )
-    assert removed.ok("sluice", "list", "-A").startswith("No rollouts")
+    assert removed.run("sluice", "list", "-A").stderr.startswith("No rollouts")
     rollout = Journey(removed, "applied", NAMESPACE)
     try:
         rollout.create(rate=15.0)
         rollout.change("better")
         rollout.until_ended("Promoted")
+        # As docs/upgrade.md takes away what kubectl applied: models are served on.
+        for command in removal():
+            removed.ok("bash", "-c", command)
+        seen = len(rollout.answered())
+        poll(lambda: len(rollout.answered()) > seen + 50, "requests go on")
+        assert rollout.status().history[0].outcome == "Promoted"
         assert rollout.count() == []
     finally:
         rollout.end()

@@ -43,8 +43,11 @@ def push(built: Built, progress: Progress) -> None:
 
 
 def _skopeo(progress: Progress) -> tuple[str, Mapping[str, str], tuple[str, ...]]:
+    # Newer ones read the variable themselves; Debian bookworm's 1.9 has the option alone.
+    own = os.environ.get("CONTAINERS_REGISTRIES_CONF")
+    registries = ("--registries-conf", own) if own else ()
     if program := shutil.which("skopeo"):
-        return program, dict(os.environ), ()
+        return program, dict(os.environ), registries
     if reason := why_not():
         raise ToolError(
             f"pushing without changing a digest needs skopeo: install it ({reason}, so that "
@@ -52,4 +55,4 @@ def _skopeo(progress: Progress) -> tuple[str, Mapping[str, str], tuple[str, ...]
         )
     root = debian.root(progress)
     policy = root / "etc" / "containers" / "policy.json"
-    return "skopeo", debian.environment(root), ("--policy", str(policy))
+    return "skopeo", debian.environment(root), ("--policy", str(policy), *registries)
