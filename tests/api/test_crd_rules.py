@@ -266,6 +266,8 @@ WRONG: dict[str, tuple[Change, str]] = {
     "a preflight of two hours": (preflight(timeout="2h"), "at most 1h"),
     "a preflight of a day": (preflight(timeout="1d"), "at most 1h"),
     "a preflight of no time": (preflight(timeout="0s"), "above 0s"),
+    "a quarter of an hour for an answer": (preflight(answerTimeout="15m"), "at most 10m"),
+    "no time for an answer": (preflight(answerTimeout="0s"), "answerTimeout must be above 0s"),
     "eleven examples": (preflight(examples=11), "less than or equal to 10"),
     "going on undecided": (preflight(onUndecided="Proceed"), 'supported values: "Pause"'),
     "a key that is a path": (
@@ -337,6 +339,7 @@ RIGHT: dict[str, Change] = {
         slower=1.5,
         examples=0,
         timeout="1h",
+        answerTimeout="10m",
         onUndecided="RollBack",
     ),
     "every gate": gates(

@@ -143,7 +143,13 @@ RULES: dict[str, list[Rule]] = {
             "duration(self.timeout) > duration('0s') && "
             "duration(self.timeout) <= duration('1h'))",
             "timeout must be above 0s and at most 1h",
-        )
+        ),
+        _rule(
+            "!has(self.answerTimeout) || (!self.answerTimeout.contains('d') && "
+            "duration(self.answerTimeout) > duration('0s') && "
+            "duration(self.answerTimeout) <= duration('10m'))",
+            "answerTimeout must be above 0s and at most 10m",
+        ),
     ],
     "Webhook": [
         _rule(

@@ -10,7 +10,7 @@ from sluice.api.base import Duration, Model
 from sluice.api.verdict import StatusModel, Verdict
 
 MOST_EXAMPLES = 10
-_LONGEST_TIMEOUT = 3600.0
+_LONGEST_TIMEOUT, _LONGEST_ANSWER = 3600.0, 600.0
 
 
 class ConfigMapKey(Model):
@@ -70,8 +70,9 @@ class Preflight(Model):
         description="How many of the pairs that differ most the status keeps, with requests and "
         "answers; 0 keeps none of either.",
     )
-    timeout: Duration = Field(
-        default=300.0, description="For all requests together, at most 1h. One answer has 10s."
+    timeout: Duration = Field(default=300.0, description="For all requests together, at most 1h.")
+    answer_timeout: Duration = Field(
+        default=10.0, description="For one answer, at most 10m. None in time is a failure."
     )
     on_undecided: PreflightUndecided = Field(
         default=PreflightUndecided.PAUSE,
@@ -82,6 +83,8 @@ class Preflight(Model):
     def _sane(self) -> Preflight:
         if not 0 < self.timeout <= _LONGEST_TIMEOUT:
             raise ValueError("timeout must be above 0s and at most 1h")
+        if not 0 < self.answer_timeout <= _LONGEST_ANSWER:
+            raise ValueError("answerTimeout must be above 0s and at most 10m")
         return self
 
 

@@ -30,8 +30,6 @@ from sluice.compare.totals import Check, Tolerance, Totals, latencies
 from sluice.engine.preflight_facts import PreflightWish
 from sluice.errors import ApiError, ForbiddenError, NotFoundError, RequestsError, SluiceError
 
-ANSWER_SECONDS = 10.0
-"""For one answer, as `sluice compare` has it."""
 # Pauses between tries of a request that reached nobody, seconds: a pod that was just replaced.
 _TRIES_AFTER = (0.2, 0.5, 1.0, 2.0, 4.0)
 # More labels than this are free text, which is not for a status.

@@ -19,7 +19,7 @@ from sluice.engine.preflight_facts import PreflightAnswer, PreflightFacts, Prefl
 from sluice.kube.client import Client
 from sluice.kube.resources import CONFIG_MAPS
 from sluice.kube.workqueue import WorkQueue
-from sluice.loops.preflight_run import ANSWER_SECONDS, Attempt, Fields, Way, Ways
+from sluice.loops.preflight_run import Attempt, Fields, Way, Ways
 
 log = structlog.get_logger()
 
@@ -45,7 +45,7 @@ class ClusterWays:
             wish.deployment,
             predictor,
             protocol=wish.protocol,
-            timeout=ANSWER_SECONDS,
+            timeout=wish.spec.answer_timeout,
             parallel=parallel,
             inside=in_cluster(),
         )

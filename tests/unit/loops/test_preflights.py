@@ -246,4 +246,5 @@ def test_inside_the_cluster_a_predictor_is_asked_by_the_name_of_its_own_service(
     other = PreflightWish(**{**vars(asked), "protocol": "v2"})
     graph = {"name": "v1", "graph": {"name": "m"}}
     assert ways.side(other, graph, parallel=1).where.endswith(":8000/v2/models/m/infer")
+    assert asked.spec.answer_timeout == 10
     assert kube.calls == [], "no request to the API server for it"

@@ -103,6 +103,7 @@ def test_other_configmaps_are_told_as_before() -> None:
         ({"agreement": 1.2}, "less than or equal to 1"),
         ({"timeout": "2h"}, "at most 1h"),
         ({"timeout": "0s"}, "above 0s"),
+        ({"answerTimeout": "11m"}, "at most 10m"),
         ({"examples": 11}, "less than or equal to 10"),
         ({"onUndecided": "Proceed"}, "'Pause' or 'RollBack'"),
         ({"requests": {"file": "r.jsonl"}}, "configMap"),
