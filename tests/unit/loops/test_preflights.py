@@ -14,11 +14,12 @@ from sluice.clock import SystemClock
 from sluice.compare.answers import Answer
 from sluice.engine.preflight_facts import PreflightWish
 from sluice.kube.resources import MODEL_ROLLOUTS
+from sluice.loops import preflights as preflights_module
 from sluice.loops.preflights import ClusterWays, Preflights
 from sluice.testing.clock import ManualClock
 from sluice.testing.kube import FakeKube
 
-from .pretend_models import PretendWays, answer, by_number, lines, wish
+from .pretend_models import PretendWay, PretendWays, answer, by_number, lines, wish
 from .small_loop import KEY, SmallLoop
 
 
@@ -246,5 +247,18 @@ def test_inside_the_cluster_a_predictor_is_asked_by_the_name_of_its_own_service(
     other = PreflightWish(**{**vars(asked), "protocol": "v2"})
     graph = {"name": "v1", "graph": {"name": "m"}}
     assert ways.side(other, graph, parallel=1).where.endswith(":8000/v2/models/m/infer")
-    assert asked.spec.answer_timeout == 10
     assert kube.calls == [], "no request to the API server for it"
+
+
+def test_an_answer_has_the_time_that_the_spec_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float] = []
+
+    def side(*_: Any, timeout: float, **__: Any) -> PretendWay:
+        given.append(timeout)
+        return PretendWay(by_number())
+
+    monkeypatch.setattr(preflights_module, "predictor_side", side)
+    ways = ClusterWays(FakeKube().client())
+    for asked in (wish(), wish(answerTimeout="2m")):
+        ways.side(asked, {"name": "v1"}, parallel=1)
+    assert given == [10.0, 120.0]
