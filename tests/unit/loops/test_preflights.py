@@ -238,7 +238,7 @@ def test_inside_the_cluster_a_predictor_is_asked_by_the_name_of_its_own_service(
     ways = ClusterWays(kube.client())
     plain: dict[str, Any] = {"name": "v1"}
     engineless = {"name": "v2", "annotations": {"seldon.io/no-engine": "true"}}
-    asked, host = wish(), "svc.cluster.local"
+    asked, host = wish(), "svc"
     for predictor, where in (
         (plain, f"http://iris-v1.prod.{host}:8000/api/v1.0/predictions"),
         (engineless, f"http://iris-v2.prod.{host}:9000/api/v1.0/predictions"),
