@@ -85,6 +85,7 @@ def test_from_a_python_class_to_a_promoted_version_and_to_one_taken_back(
     (tmp_path / "page.sh").write_text(page)
     began = time.monotonic()
     done = removed.run("bash", str(tmp_path / "page.sh"), timeout=1200)
+    (tmp_path / "page.log").write_text(done.stdout + done.stderr)
     removed.figures["docs/first-rollout.md, all of it"] = time.monotonic() - began
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-4000:]
     assert "exit code 3" in done.stdout

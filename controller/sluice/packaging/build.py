@@ -75,6 +75,7 @@ def build(
         directory=store or parts.cache_directory() / "images",
         options=options or Options(),
         progress=progress or Silent(),
+        model=model,
     )
     if model is None:
         needed = select(names)
@@ -97,8 +98,16 @@ def _named(needed: list[Image], names: Iterable[str] | None) -> list[Image]:
 
 
 class _Work:
-    def __init__(self, root: Path, directory: Path, options: Options, progress: Progress) -> None:
+    def __init__(
+        self,
+        root: Path,
+        directory: Path,
+        options: Options,
+        progress: Progress,
+        model: Image | None = None,
+    ) -> None:
         self.root = root
+        self.model = model
         self.directory = directory
         self.options = options
         self.progress = progress
@@ -115,7 +124,7 @@ class _Work:
 
     def name(self, image: Image) -> str:
         """The name an image gets: with the registry and the tag that were asked for."""
-        name = f"{image.name}:{self.options.tag or image.version}"
+        name = f"{image.name}:{self._tag(image)}"
         if self.options.registry:
             name = f"{self.options.registry.rstrip('/')}/{name.removeprefix('sluice.dev/')}"
         return name
@@ -129,7 +138,7 @@ class _Work:
                 "base": base.recipe() if self.own_base else self.options.python_image,
                 "builder": self.options.builder,
                 "epoch": self.options.epoch,
-                "tag": self.options.tag,
+                "tag": self._tag(image),
                 "source": self._source(),
                 "revision": self._revision(image),
                 "parents": [self.key(IMAGES[parent]) for parent in image.parents.values()],
@@ -137,6 +146,12 @@ class _Work:
             text = json.dumps(inputs, sort_keys=True)
             self._keys[image.name] = hashlib.sha256(text.encode()).hexdigest()[:24]
         return self._keys[image.name]
+
+    def _tag(self, image: Image) -> str:
+        # A model's tag is its own: what it stands on is the same for all its versions.
+        if self.model is not None:
+            return image.version
+        return self.options.tag or image.version
 
     def _source(self) -> str:
         return self.options.source or context.origin(self.root)
@@ -253,7 +268,7 @@ class _Work:
 
     def _labels(self, image: Image, pool: Layout, args: Mapping[str, str]) -> dict[str, str]:
         labels = {
-            f"{_LABEL}.version": self.options.tag or image.version,
+            f"{_LABEL}.version": self._tag(image),
             f"{_LABEL}.source": self._source(),
             f"{_LABEL}.revision": self._revision(image),
         }
