@@ -107,6 +107,11 @@ def gates(**fields: Any) -> Change:
     return lambda obj: obj["spec"].update(gates=fields)
 
 
+def preflight(**fields: Any) -> Change:
+    asked = {"requests": {"configMap": {"name": "r"}}, **fields}
+    return lambda obj: obj["spec"].update(preflight=asked)
+
+
 def window(**fields: Any) -> Change:
     return gates(windows=[fields])
 
@@ -283,6 +288,22 @@ WRONG: dict[str, tuple[Change, str]] = {
     "a time without a leading zero": (window(**{"from": "9:00"}), r"windows\[0\].from"),
     "25 o'clock": (window(to="25:00"), r"windows\[0\].to"),
     "a path for a time zone": (window(timeZone="../../etc/passwd"), "timeZone"),
+    "a preflight without requests": (preflight(requests={}), "configMap: Required"),
+    "an agreement of nothing": (preflight(agreement=0), "a share above 0 and at most 1"),
+    "an agreement in percent": (preflight(agreement=99), "a share above 0 and at most 1"),
+    "a distance below nothing": (preflight(distance=-1), "a distance of 0 or more"),
+    "no time at all to answer": (preflight(slower=0), "how many times as long"),
+    "a preflight of two hours": (preflight(timeout="2h"), "at most 1h"),
+    "a preflight of a day": (preflight(timeout="1d"), "at most 1h"),
+    "a preflight of no time": (preflight(timeout="0s"), "above 0s"),
+    "a quarter of an hour for an answer": (preflight(answerTimeout="15m"), "at most 10m"),
+    "no time for an answer": (preflight(answerTimeout="0s"), "answerTimeout must be above 0s"),
+    "eleven examples": (preflight(examples=11), "less than or equal to 10"),
+    "going on undecided": (preflight(onUndecided="Proceed"), 'supported values: "Pause"'),
+    "a key that is a path": (
+        preflight(requests={"configMap": {"name": "r", "key": "../r"}}),
+        "key in body should match",
+    ),
     "promotedIn without a name": (gates(promotedIn=[{"namespace": "stage"}]), "name: Required"),
     "within in words": (
         gates(promotedIn=[{"name": "iris", "within": "a week"}]),
@@ -341,6 +362,16 @@ RIGHT: dict[str, Change] = {
         obj["spec"].pop("policyRef"),
     )[0],
     "a pause step": canary(steps=[{"weight": 5, "pause": True}]),
+    "every field of a preflight": preflight(
+        requests={"configMap": {"name": "r", "key": "r.jsonl.gz"}},
+        agreement=1,
+        distance=0.05,
+        slower=1.5,
+        examples=0,
+        timeout="1h",
+        answerTimeout="10m",
+        onUndecided="RollBack",
+    ),
     "every gate": gates(
         promotedIn=[{"namespace": "stage", "name": "iris", "within": "168h"}],
         windows=[

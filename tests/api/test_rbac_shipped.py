@@ -42,7 +42,7 @@ def installed(cluster: Cluster) -> Cluster:
     ):
         objects.apply(cluster.client, obj)
     objects.await_established(cluster.client, [crd["metadata"]["name"] for crd in crds])
-    for role in ("sluice-controller", "sluice-controller-routes"):
+    for role in ("sluice-controller", "sluice-controller-routes", "sluice-controller-preflight"):
         rules = cluster.client.get(CLUSTER_ROLES, role)["rules"]
         objects.await_allowed(cluster.client, ACCOUNT, rules)
     return cluster
@@ -84,6 +84,7 @@ CONTROLLER_MAY = {
     "controllerrevisions.apps": "create get delete",
     "pods": "get list watch",
     "events": "create patch",
+    "configmaps": "get",
 }
 CONTROLLER_MAY_NOT = {
     "modelrollouts.sluice.dev": "create update patch delete",
@@ -97,7 +98,7 @@ CONTROLLER_MAY_NOT = {
     "pods/exec": "create",
     "pods/log": "get",
     "secrets": "get list watch create",
-    "configmaps": "get list create",
+    "configmaps": "list watch create update patch delete",
     "serviceaccounts/token": "create",
     "leases.coordination.k8s.io": "get create update",
     "clusterrolebindings.rbac.authorization.k8s.io": "create",

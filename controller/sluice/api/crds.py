@@ -156,6 +156,31 @@ RULES: dict[str, list[Rule]] = {
             "one Service, and neither could be sent a share of the traffic; remove it",
         ),
     ],
+    "Preflight.agreement": [
+        _rule(
+            "self > 0.0 && self <= 1.0",
+            "expected a share above 0 and at most 1, such as 0.99 for 99% of the rows",
+        )
+    ],
+    "Preflight.distance": [_rule("self >= 0.0", "expected a distance of 0 or more, such as 0.05")],
+    "Preflight.slower": [
+        _rule("self > 0.0", "expected how many times as long a request may take, such as 1.5")
+    ],
+    "Preflight": [
+        _rule(
+            # CEL's durations have no days.
+            "!has(self.timeout) || (!self.timeout.contains('d') && "
+            "duration(self.timeout) > duration('0s') && "
+            "duration(self.timeout) <= duration('1h'))",
+            "timeout must be above 0s and at most 1h",
+        ),
+        _rule(
+            "!has(self.answerTimeout) || (!self.answerTimeout.contains('d') && "
+            "duration(self.answerTimeout) > duration('0s') && "
+            "duration(self.answerTimeout) <= duration('10m'))",
+            "answerTimeout must be above 0s and at most 10m",
+        ),
+    ],
     "Webhook": [
         _rule(
             f"!(self.name in {list(RESERVED_NAMES)})",
@@ -271,6 +296,9 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "Difference.acceptable": _NO_BOUNDS,
     "Difference.unacceptable": _NO_BOUNDS,
     "Difference.leastShare": _NO_BOUNDS,
+    "Preflight.agreement": _NO_BOUNDS,
+    "Preflight.distance": _NO_BOUNDS,
+    "Preflight.slower": _NO_BOUNDS,
     "PolicyRef.kind": {"pattern": None, "enum": [POLICY_KIND, CLUSTER_POLICY_KIND]},
     # `max` is a number or a string, which CEL cannot see: a structural schema has no type for it.
     # But a keyword for numbers says nothing about strings, and the other way round.

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from sluice.api.base import Model
 from sluice.api.gates import Gates, RollbackWindow
 from sluice.api.policy import CanaryPolicySpec
+from sluice.api.preflight import Preflight
 from sluice.api.status import RolloutStatus
 from sluice.api.strategy import Canary, Strategy
 from sluice.errors import SpecError
@@ -126,6 +127,7 @@ class RolloutSpec(Model):
         description="Where this version comes from (a commit, a training run); kept in the "
         "history.",
     )
+    preflight: Preflight | None = None
     gates: Gates = Field(default_factory=Gates)
     rollback_window: RollbackWindow = Field(default_factory=RollbackWindow)
     paused: bool = Field(

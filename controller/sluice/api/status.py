@@ -5,10 +5,11 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from pydantic import ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
-from sluice.api.base import Model
+from sluice.api.preflight import PreflightStatus
+from sluice.api.verdict import StatusModel as StatusModel
+from sluice.api.verdict import Verdict as Verdict
 
 
 class Phase(StrEnum):
@@ -38,24 +39,6 @@ class Phase(StrEnum):
             Phase.ROLLING_BACK,
             Phase.ROLLED_BACK,
         )
-
-
-class Verdict(StrEnum):
-    """The answer of one check. Only Harm rolls back; only Pass counts for promotion."""
-
-    PASS = "Pass"  # noqa: S105
-    HARM = "Harm"
-    UNDECIDED = "Undecided"
-    NO_DATA = "NoData"
-    ERROR = "Error"
-
-
-class StatusModel(Model):
-    """Status read back from a cluster may be a newer version's: unknown fields are dropped."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True
-    )
 
 
 class Revision(StatusModel):
@@ -223,7 +206,8 @@ class HistoryEntry(StatusModel):
 
     `replaced` is the stable's revision it was tried against, `changed_by` the field manager of
     the change that started it (or the annotation `sluice.dev/changed-by`), `change_cause` the
-    annotation `kubernetes.io/change-cause`. `decisions` are the last ones, oldest first.
+    annotation `kubernetes.io/change-cause`. `decisions` are the last ones, oldest first,
+    `preflight` is how its answers compared, without details in older entries.
     """
 
     number: int | None = None
@@ -242,6 +226,7 @@ class HistoryEntry(StatusModel):
     changed_by: str | None = None
     change_cause: str | None = None
     decisions: list[Trace] = Field(default_factory=list)
+    preflight: PreflightStatus | None = None
 
 
 class Condition(StatusModel):
@@ -281,6 +266,7 @@ class RolloutStatus(StatusModel):
     `returning` says that the candidate was the stable lately and needs no steps
     (`spec.rollbackWindow`). `templates` are the stored ones, newest first. `restoring`: the
     SeldonDeployment was deleted, and the stable made again from its template is not ready yet.
+    `preflight` is that of the newest rollout, and stays when it has ended.
     """
 
     observed_generation: int | None = None
@@ -295,6 +281,7 @@ class RolloutStatus(StatusModel):
     started_at: str | None = None
     ready_at: str | None = None
     traffic: TrafficStatus = Field(default_factory=TrafficStatus)
+    preflight: PreflightStatus | None = None
     shadow: ShadowStatus | None = None
     preview: str | None = None
     switch_wanted: bool | None = None

@@ -67,6 +67,9 @@ def run(
     ] = _SYSTEM_NAMESPACE,
     lease_seconds: Annotated[float, typer.Option(help="How long a lost leader blocks.")] = 15.0,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Reconcile threads.")] = 4,
+    preflights: Annotated[
+        int, typer.Option(min=1, max=32, help="Preflights under way at a time.")
+    ] = 2,
     audit_log: Annotated[
         str | None,
         typer.Option(help="Append a JSON line a decision to this file; - is standard output."),
@@ -148,6 +151,7 @@ def run(
         status_interval=status_interval,
         settle=settle,
         workers=workers,
+        preflights=preflights,
         listen=http_address,
         webhooks=WebhookSettings(
             allow_hosts=tuple(webhook_allow_host or ()),

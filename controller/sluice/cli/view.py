@@ -18,6 +18,7 @@ from sluice.cli.bars import span, steps_bar
 from sluice.cli.checks_view import checks_view
 from sluice.cli.next_move import next_move
 from sluice.cli.output import borderless
+from sluice.cli.preflight_view import STYLES, preflight_line, waits_for_it
 from sluice.cli.rollout_events import Told
 from sluice.engine.gates import waiting
 
@@ -57,6 +58,7 @@ def stall(status: RolloutStatus) -> str:
 def phase_in_words(status: RolloutStatus) -> str:
     """The phase, and beside it what keeps the rollout from going on."""
     aside = stall(status) or ("paused" if status.pause else "waiting" if waiting(status) else "")
+    aside = aside or ("preflight" if waits_for_it(status) else "")
     return f"{status.phase.value} ({aside})" if aside else status.phase.value
 
 
@@ -131,6 +133,9 @@ def _head(obj: dict[str, Any], status: RolloutStatus, beside: Beside, now: float
         since = status.shadow.verified_at
         copied = f"copied {_since(since, now)}" if since else "not copied yet"
         head.add_row("Shadow", Text(f"{status.shadow.percent}% of the requests, {copied}"))
+    if status.preflight:
+        style = STYLES.get(status.preflight.state, "")
+        head.add_row("Preflight", Text(preflight_line(status.preflight), style))
     if status.preview:
         head.add_row("Preview", Text(status.preview))
     head.add_row("Policy", Text(status.policy or "-"))

@@ -17,7 +17,12 @@ def check(rollouts: list[Object], watched: Sequence[str] = ()) -> list[Finding]:
     fine = len(rollouts) - len({finding.where for finding in findings})
     if not rollouts:
         findings.append(
-            note("NoRollouts", "there is no ModelRollout", "", "docs/first-rollout.md has a first one")
+            note(
+                "NoRollouts",
+                "there is no ModelRollout",
+                "",
+                "docs/first-rollout.md has a first one",
+            )
         )
     elif fine:
         findings.append(ok("RolloutsFine", f"{fine} of {len(rollouts)} ModelRollouts are fine"))

@@ -7,7 +7,7 @@ from sluice.api.gates import Moment
 from sluice.api.policy import Metric, UndecidedAction
 from sluice.api.status import CheckStatus, Phase, StepStatus, Verdict
 from sluice.api.times import from_wire, to_wire
-from sluice.engine import gates
+from sluice.engine import gates, preflight
 from sluice.engine.capacity import grown, replicas_for
 from sluice.engine.commands import Command
 from sluice.engine.draft import Draft
@@ -73,22 +73,31 @@ def _ready(draft: Draft) -> None:
     elif left > 0:
         draft.set(message=f"revision {candidate.revision} is ready; gateways learn its addresses")
         draft.look_again_in(left)
-    elif draft.status.pause is None:
-        _leave_preparing(draft)
     else:
-        draft.set(message=f"paused: {draft.status.pause.message}")
+        goes_on = preflight.may_go_on(draft)
+        if draft.status.pause is not None:
+            draft.set(message=f"paused: {draft.status.pause.message}")
+        elif goes_on:
+            _leave_preparing(draft)
 
 
 def _leave_preparing(draft: Draft) -> None:
     if draft.status.returning:  # a rollback in all but name: no steps, and no gate
         begin_promotion(draft, "it was the stable lately")
-    elif begin(draft):
+    elif not preflight.skipped_for_all(draft.status) and begin(draft):
         return
-    elif draft.status.shadow is not None and draft.status.shadow.promote:
+    elif _wanted_at_once(draft):
         if gates.may_pass(draft, Moment.BEFORE_PROMOTION):
             begin_promotion(draft, "promoted by command")
     elif gates.may_pass(draft, Moment.BEFORE_STEP, 0):
         enter_step(draft, 0)
+
+
+def _wanted_at_once(draft: Draft) -> bool:
+    """All traffic was asked for by command, in the shadow or while the preflight was awaited."""
+    shadow = draft.status.shadow
+    in_shadow = shadow is not None and shadow.promote
+    return bool(in_shadow) or preflight.skipped_for_all(draft.status)
 
 
 def _replace_unborn_stable(draft: Draft) -> None:
@@ -401,10 +410,9 @@ def finish_bake(draft: Draft, reason: str) -> None:
 
 def _why_promoted(draft: Draft) -> str:
     step = draft.status.step
-    shadow = draft.status.shadow
     if draft.status.returning:
         return "ReturnedToStable"
-    commanded = (step is not None and step.forced) or (shadow is not None and shadow.promote)
+    commanded = (step is not None and step.forced) or _wanted_at_once(draft)
     return "PromotedByCommand" if commanded else "AllChecksPassed"
 
 

@@ -15,6 +15,8 @@ from sluice.kube.resources import Resource
 FILES = Path(__file__).parent / "shipped_roles"
 """Copies of the chart's files/rbac, for a `sluice` that was installed without the repository."""
 ROUTES_FILE = "controller-routes.yaml"
+PREFLIGHT_FILE = "controller-preflight.yaml"
+_OPTIONAL = (ROUTES_FILE, PREFLIGHT_FILE)
 POLICIES_ROLE = "ClusterRole sluice-policies-NAMESPACE"
 """What lets a controller of some namespaces read ClusterCanaryPolicies. Optional."""
 CLUSTER_POLICIES = "clustercanarypolicies"
@@ -57,7 +59,7 @@ def granted(system_namespace: str, watched: Sequence[str]) -> list[Granted]:
 def _of_role(
     role: dict[str, Any], file: str, system_namespace: str, watched: tuple[str, ...]
 ) -> Iterator[Granted]:
-    name, optional = role["metadata"]["name"], file == ROUTES_FILE
+    name, optional = role["metadata"]["name"], file in _OPTIONAL
     for rule in role["rules"]:
         if role["kind"] == "Role":
             for right in _of_rule(rule, system_namespace):
@@ -76,7 +78,7 @@ def _confined(
     for namespace in watched:
         for right in _of_rule(rule, namespace):
             if right.resource.namespaced:
-                yield Granted(right, _role(name, namespace), file, file == ROUTES_FILE)
+                yield Granted(right, _role(name, namespace), file, file in _OPTIONAL)
     for right in _of_rule(rule, None):
         # The other kinds without a namespace are reviews of oneself, which everybody may ask for.
         if right.resource.plural == CLUSTER_POLICIES:

@@ -30,6 +30,7 @@ from sluice.loops.keeping import Keeper
 from sluice.loops.observing import build_observers
 from sluice.loops.own_metrics import OwnMetrics
 from sluice.loops.posting import HostRules, HttpPost
+from sluice.loops.preflights import ClusterWays, Preflights
 from sluice.loops.pulse import Pulse
 from sluice.loops.reconcile import Policies, Reconciler
 from sluice.loops.rights import Rights
@@ -114,6 +115,12 @@ class Controller:
         )
         observer, answers = build_observers(settings.prometheus, settings.pulse, metrics)
         judging = Judging(observer, AnswerJudging(answers))
+        self.preflights = Preflights(
+            ways=ClusterWays(client),
+            clock=clock,
+            wake=self._wake,
+            on_end=lambda state: metrics.preflights.labels(state).inc(),
+        )
         self.reconciler = Reconciler(
             client=client,
             clock=clock,
@@ -129,6 +136,7 @@ class Controller:
             claims=self.watching.index.of_deployment,
             gatekeeper=Gatekeeper(self.rollouts, self.webhooks, settings.namespaces),
             keeper=Keeper(client, sources.pods, self.audit),
+            preflights=self.preflights,
         )
         self.pulse = Pulse(
             clock=clock,
@@ -179,6 +187,7 @@ class Controller:
             self.stop.set()
             self.queue.shutdown()
             self.webhooks.stop()
+            self.preflights.stop()
             self.recorder.close(_STOP_SECONDS)
             if self.audit:
                 self.audit.close()
@@ -196,6 +205,7 @@ class Controller:
             thread.start()
             self._workers.append(thread)
         self.webhooks.start(self.settings.webhooks.threads)
+        self.preflights.start(self.settings.preflights)
         threading.Thread(target=self._beat, name="pulse", daemon=True).start()
 
     def _step_down(self) -> None:
@@ -203,6 +213,7 @@ class Controller:
         self.stop.set()
         self.queue.shutdown()
         self.webhooks.stop()
+        self.preflights.stop()
         deadline = self._clock.monotonic() + _STOP_SECONDS
         for thread in self._workers:
             thread.join(max(0.0, deadline - self._clock.monotonic()))

@@ -43,6 +43,7 @@ class ControllerSettings:
     `default_policy` is the ClusterCanaryPolicy of rollouts that name none, `rights_interval` how
     often the controller looks whether it has its rights, `audit_log` a file's path, or "-" for
     standard output. `settle`: seconds between a candidate's readiness and its first traffic.
+    `preflights`: so many are under way at a time.
     """
 
     prometheus: PrometheusSettings = field(default_factory=PrometheusSettings)
@@ -58,6 +59,7 @@ class ControllerSettings:
     pulse: float = 10.0
     status_interval: float = 60.0
     settle: float = 5.0
+    preflights: int = 2
     workers: int = 4
     listen: str = "0.0.0.0:8080"
     dry_run: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sluice.api.base import API_VERSION, format_duration
 from sluice.api.builtin import BALANCED
@@ -22,6 +23,7 @@ from sluice.simulation.lint_answers import (
     lint_time,
 )
 from sluice.simulation.lint_gates import lint_gates
+from sluice.simulation.lint_preflight import CONFIG_MAP_KIND, lint_preflight
 from sluice.simulation.serving import serving_only
 
 ROLLOUT_KIND = "ModelRollout"
@@ -51,7 +53,25 @@ class Traffic:
 def lint(documents: Sequence[Document], traffic: Traffic) -> list[Linted]:
     """Every document of the files, in order. Policies may be referred to across files."""
     policies = {_identity(d): d for d in documents if d.kind in POLICY_KINDS}
-    return [_lint(document, policies, traffic) for document in documents]
+    named = _config_maps_named(documents)
+    return [
+        _lint(document, policies, traffic, documents)
+        for document in documents
+        # What is only there for a preflight is told at the rollout.
+        if document.kind != CONFIG_MAP_KIND or document.name not in named
+    ]
+
+
+def _config_maps_named(documents: Sequence[Document]) -> set[str]:
+    """Names of the ConfigMaps that rollouts take their preflight's requests from."""
+    found = set()
+    for document in documents:
+        here: Any = document.content if document.kind == ROLLOUT_KIND else None
+        for key in ("spec", "preflight", "requests", "configMap", "name"):
+            here = here.get(key) if isinstance(here, Mapping) else None
+        if isinstance(here, str):
+            found.add(here)
+    return found
 
 
 def _identity(document: Document) -> tuple[str, str]:
@@ -59,7 +79,10 @@ def _identity(document: Document) -> tuple[str, str]:
 
 
 def _lint(
-    document: Document, policies: Mapping[tuple[str, str], Document], traffic: Traffic
+    document: Document,
+    policies: Mapping[tuple[str, str], Document],
+    traffic: Traffic,
+    documents: Sequence[Document],
 ) -> Linted:
     if document.kind not in (*POLICY_KINDS, ROLLOUT_KIND):
         what = f"kind {document.kind or '(none)'} is not looked at"
@@ -70,7 +93,7 @@ def _lint(
         what = f"expected {API_VERSION}, found {document.content.get('apiVersion')!r}"
         found.append(Finding(Level.ERROR, "apiVersion", what, f"write apiVersion: {API_VERSION}"))
     try:
-        policy = _policy_of(document, policies, found)
+        policy = _policy_of(document, policies, found, documents)
     except SpecError as error:
         what = str(error)
         found.append(Finding(Level.ERROR, "spec", what, "correct what is named"))
@@ -92,7 +115,10 @@ def _costs(policy: CanaryPolicySpec, traffic: Traffic) -> tuple[Cost, ...]:
 
 
 def _policy_of(
-    document: Document, policies: Mapping[tuple[str, str], Document], found: list[Finding]
+    document: Document,
+    policies: Mapping[tuple[str, str], Document],
+    found: list[Finding],
+    documents: Sequence[Document],
 ) -> CanaryPolicySpec | None:
     """The policy that judges; None where it is not among the files."""
     if document.kind != ROLLOUT_KIND:
@@ -103,6 +129,7 @@ def _policy_of(
     found += lint_gates(rollout.namespace, rollout.name, rollout.spec, policy)
     if policy is not None:
         found += lint_strategy(rollout.spec, policy)
+    found += lint_preflight(rollout.namespace, rollout.spec.preflight, documents)
     return policy
 
 

@@ -37,12 +37,15 @@ def test_no_finding_is_made_in_a_way_the_test_above_cannot_see() -> None:
     assert not re.search(r"\b(?:ok|note|warning|error|level)\(\s*f\"", text)
 
 
-@pytest.mark.parametrize("name", ["controller.yaml", "controller-routes.yaml"])
+@pytest.mark.parametrize(
+    "name", ["controller.yaml", "controller-preflight.yaml", "controller-routes.yaml"]
+)
 def test_the_roles_that_are_asked_for_are_the_shipped_ones(name: str) -> None:
     shipped = (ROOT / "charts" / "sluice" / "files" / "rbac" / name).read_text()
     assert (roles.FILES / name).read_text() == shipped
     assert (ROOT / "manifests" / "rbac" / name).read_text() == shipped
     assert {path.name for path in roles.FILES.iterdir()} == {
         "controller.yaml",
+        "controller-preflight.yaml",
         "controller-routes.yaml",
     }

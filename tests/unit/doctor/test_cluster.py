@@ -217,6 +217,14 @@ def test_missing_rights_are_named_by_verb_and_optional_ones_only_warned_of(place
     assert "patch virtualservices" in found["RoutesRightsMissing"].what
 
 
+def test_without_the_right_to_read_configmaps_rollouts_with_a_preflight_wait(place: Place) -> None:
+    place.kube.denied = {("get", "configmaps")}
+    found = place.all()
+    assert "RightsMissing" not in found
+    assert found["PreflightRightsMissing"].level is NOTE
+    assert "get configmaps in all namespaces" in found["PreflightRightsMissing"].what
+
+
 def test_rights_are_asked_for_where_the_controller_watches(place: Place) -> None:
     place.arguments("--namespace", "prod")
     place.kube.denied = {("delete", "seldondeployments"), ("update", "leases")}
