@@ -37,12 +37,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a tenth of the models")
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
-    parts = set(filter(None, given.only.split(","))) or {
-        "decay",
-        "shifted",
-        "stationary",
-        "streams",
-    }
+    parts = set(filter(None, given.only.split(","))) or set(PARTS)
     file = given.out / "drift.json"
     found: Figures = json.loads(file.read_text()) if file.exists() else {}
     fewer = 10 if given.quick else 1

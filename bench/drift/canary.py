@@ -12,13 +12,16 @@ from sluice.evidence.difference import DifferenceFleet, DifferencePlan
 
 SCRAPE, PULSES = 15.0, 240
 RPS, SHARE = 20.0, 0.2
+_CHANGE = 4  # the pulse from which on both are asked something else
 
 
 @dataclass(frozen=True)
 class Canary:
     """Class shares of both sides; `slices`: rates of errors by slice of `weights` instead.
 
-    `truth`: "acceptable" (harm is wrong), "unacceptable" (Pass is wrong) or "between".
+    `after`: what both are asked from the fifth pulse on; the candidate's scrape shows it a whole
+    pulse before the stable's. `truth`: "acceptable" (harm is wrong), "unacceptable" (Pass is wrong)
+    or "between".
     """
 
     name: str
@@ -30,6 +33,7 @@ class Canary:
     weights: tuple[float, ...] = ()
     fano: float = 1.0
     past: bool = True
+    after: tuple[float, ...] = ()
     runs: int = 2000
 
 
@@ -45,6 +49,8 @@ def canary_cells() -> list[Canary]:
         Canary("3 classes, alike, bunches", THREE, THREE, "acceptable", fano=8.0),
         Canary("3 classes, alike, bunches, no history", THREE, THREE, "acceptable", fano=8.0,
                past=False),
+        Canary("3 classes, alike, all asked otherwise, seen a pulse apart", THREE, THREE,
+               "acceptable", after=(0.05, 0.05, 0.9)),
         Canary("3 classes, at the acceptable 2 points", (0.68, 0.22, 0.1), THREE, "acceptable"),
         Canary("3 classes, at the unacceptable 5 points", (0.65, 0.25, 0.1), THREE, "unacceptable"),
         Canary("3 classes, 10 points", (0.6, 0.3, 0.1), THREE, "unacceptable"),
@@ -81,7 +87,9 @@ def run_canary(cell: Canary, seed: int) -> dict[str, object]:
     rows = fleet.slots.rows(keys)
     harm, passed = np.full(runs, np.inf), np.full(runs, np.inf)
     for i in range(PULSES):
-        fleet.update(rows, *one(cell.candidate, SHARE), *one(cell.stable, 1.0 - SHARE))
+        candidate = cell.after if cell.after and i >= _CHANGE else cell.candidate
+        stable = cell.after if cell.after and i > _CHANGE else cell.stable
+        fleet.update(rows, *one(candidate, SHARE), *one(stable, 1.0 - SHARE))
         minute = (i + 1) * SCRAPE / 60
         harmed, passing = fleet.verdicts(rows)
         # A verdict ends a rollout: what comes later is not looked at.

@@ -120,6 +120,17 @@ class WebhookDeniedError(WebhookError):
     """The webhook may not be asked (its host, its key); trying again will not help."""
 
 
+class RequestsError(SluiceError):
+    """The requests of a preflight are not there, or are none.
+
+    `reason` is CamelCase, the message a sentence without anything of the requests.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class UnknownZoneError(SluiceError):
     """A time zone that the database of this machine does not have."""
 

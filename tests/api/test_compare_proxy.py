@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sluice.cli.predictors import Proxied, sides
+from sluice.compare.reaching import Proxied, sides
 from sluice.errors import ForbiddenError, NotAllowedError
 from sluice.kube.resources import PODS, SELDON_DEPLOYMENTS, Resource
 from sluice.sandbox import objects

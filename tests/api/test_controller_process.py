@@ -208,7 +208,8 @@ def shipped(cluster: Cluster) -> Path:
     ):
         objects.apply(cluster.client, obj)
     objects.await_established(cluster.client, [crd["metadata"]["name"] for crd in crds])
-    for role in ("sluice-controller", "sluice-controller-routes", "sluice-controller-retraining"):
+    optional = ("routes", "preflight", "retraining")
+    for role in ("sluice-controller", *(f"sluice-controller-{one}" for one in optional)):
         rules = cluster.client.get(CLUSTER_ROLES, role)["rules"]
         objects.await_allowed(cluster.client, ACCOUNT, rules)
     for kind in (MODEL_ROLLOUTS, CLUSTER_CANARY_POLICIES, SELDON_DEPLOYMENTS, VIRTUAL_SERVICES):

@@ -47,6 +47,12 @@ def rollout(name: str = "iris") -> dict[str, Any]:
             {"name": "errors", "metric": "error-rate", "compare": {"unacceptableRatio": 2}},
             {"name": "p99", "metric": "latency", "limit": {"quantile": 0.99, "max": "500ms"}},
             {"name": "few", "metric": "error-rate", "limit": {"max": 0.02}},
+            {
+                "name": "predictions",
+                "metric": "predictions",
+                "difference": {"acceptable": 0, "unacceptable": 0.05, "slices": ["region"]},
+            },
+            {"name": "wrong", "metric": "feedback", "difference": {"perClass": True}},
         ],
     }
     return {
@@ -101,6 +107,11 @@ def gates(**fields: Any) -> Change:
     return lambda obj: obj["spec"].update(gates=fields)
 
 
+def preflight(**fields: Any) -> Change:
+    asked = {"requests": {"configMap": {"name": "r"}}, **fields}
+    return lambda obj: obj["spec"].update(preflight=asked)
+
+
 def window(**fields: Any) -> Change:
     return gates(windows=[fields])
 
@@ -117,6 +128,30 @@ def monitoring(**fields: Any) -> Change:
 RETRAIN = {"job": {"cronJob": "retrain"}}
 
 WRONG: dict[str, tuple[Change, str]] = {
+    "difference of errors": (
+        lambda obj: checks(obj)[2].update(difference={}),
+        "difference .* is what the metrics predictions and feedback need, and for no other",
+    ),
+    "predictions without difference": (
+        lambda obj: checks(obj)[3].pop("difference"),
+        "difference .* is what the metrics predictions and feedback need, and for no other",
+    ),
+    "predictions with a limit": (
+        lambda obj: checks(obj)[3].update(limit={"max": 0.1}),
+        "judged by difference alone: remove compare and limit",
+    ),
+    "perClass of predictions": (
+        lambda obj: checks(obj)[3].update(difference={"perClass": True}),
+        "perClass is for feedback",
+    ),
+    "shares the wrong way round": (
+        lambda obj: checks(obj)[4].update(difference={"acceptable": 0.3}),
+        r"unacceptable \(0.1 if omitted\) must be greater than acceptable",
+    ),
+    "points for shares": (
+        lambda obj: checks(obj)[4].update(difference={"acceptable": 2, "unacceptable": 10}),
+        "expected a share from 0 to below 1, such as 0.02",
+    ),
     "two predictors": (
         lambda obj: predictors(obj).append(copy.deepcopy(predictors(obj)[0])),
         "exactly one predictor is expected.*keep one and remove the others",
@@ -259,6 +294,22 @@ WRONG: dict[str, tuple[Change, str]] = {
     "a time without a leading zero": (window(**{"from": "9:00"}), r"windows\[0\].from"),
     "25 o'clock": (window(to="25:00"), r"windows\[0\].to"),
     "a path for a time zone": (window(timeZone="../../etc/passwd"), "timeZone"),
+    "a preflight without requests": (preflight(requests={}), "configMap: Required"),
+    "an agreement of nothing": (preflight(agreement=0), "a share above 0 and at most 1"),
+    "an agreement in percent": (preflight(agreement=99), "a share above 0 and at most 1"),
+    "a distance below nothing": (preflight(distance=-1), "a distance of 0 or more"),
+    "no time at all to answer": (preflight(slower=0), "how many times as long"),
+    "a preflight of two hours": (preflight(timeout="2h"), "at most 1h"),
+    "a preflight of a day": (preflight(timeout="1d"), "at most 1h"),
+    "a preflight of no time": (preflight(timeout="0s"), "above 0s"),
+    "a quarter of an hour for an answer": (preflight(answerTimeout="15m"), "at most 10m"),
+    "no time for an answer": (preflight(answerTimeout="0s"), "answerTimeout must be above 0s"),
+    "eleven examples": (preflight(examples=11), "less than or equal to 10"),
+    "going on undecided": (preflight(onUndecided="Proceed"), 'supported values: "Pause"'),
+    "a key that is a path": (
+        preflight(requests={"configMap": {"name": "r", "key": "../r"}}),
+        "key in body should match",
+    ),
     "promotedIn without a name": (gates(promotedIn=[{"namespace": "stage"}]), "name: Required"),
     "within in words": (
         gates(promotedIn=[{"name": "iris", "within": "a week"}]),
@@ -351,6 +402,16 @@ RIGHT: dict[str, Change] = {
         obj["spec"].pop("policyRef"),
     )[0],
     "a pause step": canary(steps=[{"weight": 5, "pause": True}]),
+    "every field of a preflight": preflight(
+        requests={"configMap": {"name": "r", "key": "r.jsonl.gz"}},
+        agreement=1,
+        distance=0.05,
+        slower=1.5,
+        examples=0,
+        timeout="1h",
+        answerTimeout="10m",
+        onUndecided="RollBack",
+    ),
     "every gate": gates(
         promotedIn=[{"namespace": "stage", "name": "iris", "within": "168h"}],
         windows=[

@@ -42,7 +42,8 @@ def installed(cluster: Cluster) -> Cluster:
     ):
         objects.apply(cluster.client, obj)
     objects.await_established(cluster.client, [crd["metadata"]["name"] for crd in crds])
-    for role in ("sluice-controller", "sluice-controller-routes", "sluice-controller-retraining"):
+    optional = ("routes", "preflight", "retraining")
+    for role in ("sluice-controller", *(f"sluice-controller-{one}" for one in optional)):
         rules = cluster.client.get(CLUSTER_ROLES, role)["rules"]
         objects.await_allowed(cluster.client, ACCOUNT, rules)
     return cluster
@@ -86,6 +87,7 @@ CONTROLLER_MAY = {
     "jobs.batch": "get list create",
     "pods": "get list watch",
     "events": "create patch",
+    "configmaps": "get",
 }
 CONTROLLER_MAY_NOT = {
     "modelrollouts.sluice.dev": "create update patch delete",
@@ -101,7 +103,7 @@ CONTROLLER_MAY_NOT = {
     "pods/exec": "create",
     "pods/log": "get",
     "secrets": "get list watch create",
-    "configmaps": "get list create",
+    "configmaps": "list watch create update patch delete",
     "serviceaccounts/token": "create",
     "leases.coordination.k8s.io": "get create update",
     "clusterrolebindings.rbac.authorization.k8s.io": "create",

@@ -94,7 +94,7 @@ def test_from_a_python_class_to_a_promoted_version_and_to_one_taken_back(
     assert len(answers) > 1000
     failed = [json.loads(line) for line in (tmp_path / "wine/answers.failed.jsonl").open()]
     assert all("features" in one["reason"] for one in failed), "only 3.0's own failures"
-    assert (tmp_path / "wine/report.html").stat().st_size > 10_000
+    assert "HarmDetected" in (tmp_path / "wine/report.html").read_text()
 
 
 def test_one_kubectl_apply_installs_all_that_a_rollout_needs(removed: Ground) -> None:

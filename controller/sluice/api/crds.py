@@ -71,6 +71,11 @@ _CHECKS = [
     )
 ]
 
+_SHARE_OR_NONE = [
+    _rule("self >= 0.0 && self < 1.0", "expected a share from 0 to below 1, such as 0.02 for 2%")
+]
+_OF_ANSWERS = "(self.metric in ['predictions', 'feedback'])"
+
 RULES: dict[str, list[Rule]] = {
     "CanaryPolicySpec.steps": _STEPS,
     "Canary.steps": _STEPS,
@@ -81,6 +86,9 @@ RULES: dict[str, list[Rule]] = {
     "Risk.falsePromotion": _share("0.05 for 5%", below="0.5"),
     "Compare.negligibleBelow": _share("0.001 for one request in a thousand"),
     "Limit.quantile": _share("0.99 for the slowest request in a hundred"),
+    "Difference.acceptable": _SHARE_OR_NONE,
+    "Difference.unacceptable": _share("0.1 for ten points"),
+    "Difference.leastShare": _SHARE_OR_NONE,
     "Strategy": [_rule("has(self.canary) != has(self.blueGreen)", ONE_FORM)],
     "Compare": [
         _rule(
@@ -90,11 +98,33 @@ RULES: dict[str, list[Rule]] = {
             "omitted): raise the first or lower the second",
         )
     ],
+    "Difference": [
+        _rule(
+            "(has(self.unacceptable) ? self.unacceptable : 0.1) > "
+            "(has(self.acceptable) ? self.acceptable : 0.02)",
+            "unacceptable (0.1 if omitted) must be greater than acceptable (0.02 if omitted), both "
+            "in shares: raise the first or lower the second",
+        )
+    ],
     "Check": [
         _rule(
-            "has(self.compare) != has(self.limit)",
+            f"{_OF_ANSWERS} || has(self.compare) != has(self.limit)",
             "a check needs exactly one of compare (against the stable) and limit (an absolute "
             "objective): add one, or split the check in two",
+        ),
+        _rule(
+            f"{_OF_ANSWERS} == has(self.difference)",
+            "difference (such as {acceptable: 0.02, unacceptable: 0.1}) is what the metrics "
+            "predictions and feedback need, and for no other: add it, or remove it",
+        ),
+        _rule(
+            f"!{_OF_ANSWERS} || (!has(self.compare) && !has(self.limit))",
+            "predictions and feedback are judged by difference alone: remove compare and limit",
+        ),
+        _rule(
+            "self.metric == 'feedback' || !has(self.difference) || "
+            "!has(self.difference.perClass) || !self.difference.perClass",
+            "perClass is for feedback, predictions are always looked at by class: remove it",
         ),
         _rule(
             "self.metric != 'latency' || !has(self.limit) || has(self.limit.quantile)",
@@ -125,6 +155,31 @@ RULES: dict[str, list[Rule]] = {
             f"!has(self.annotations) || !('{_FIXED_SERVICE}' in self.annotations)",
             f"the annotation {_FIXED_SERVICE} must be left out: stable and candidate would share "
             "one Service, and neither could be sent a share of the traffic; remove it",
+        ),
+    ],
+    "Preflight.agreement": [
+        _rule(
+            "self > 0.0 && self <= 1.0",
+            "expected a share above 0 and at most 1, such as 0.99 for 99% of the rows",
+        )
+    ],
+    "Preflight.distance": [_rule("self >= 0.0", "expected a distance of 0 or more, such as 0.05")],
+    "Preflight.slower": [
+        _rule("self > 0.0", "expected how many times as long a request may take, such as 1.5")
+    ],
+    "Preflight": [
+        _rule(
+            # CEL's durations have no days.
+            "!has(self.timeout) || (!self.timeout.contains('d') && "
+            "duration(self.timeout) > duration('0s') && "
+            "duration(self.timeout) <= duration('1h'))",
+            "timeout must be above 0s and at most 1h",
+        ),
+        _rule(
+            "!has(self.answerTimeout) || (!self.answerTimeout.contains('d') && "
+            "duration(self.answerTimeout) > duration('0s') && "
+            "duration(self.answerTimeout) <= duration('10m'))",
+            "answerTimeout must be above 0s and at most 10m",
         ),
     ],
     "Webhook": [
@@ -220,7 +275,8 @@ _NO_CONTAINER = {"minItems": 1, "maxItems": 0, "minProperties": 1, "maxPropertie
 
 
 def _metric_is(metric: str) -> Schema:
-    return {"properties": {"metric": {"enum": [metric]}}}
+    # Checks of answers have no limit at all, and a rule that says so.
+    return {"properties": {"metric": {"enum": [metric, "predictions", "feedback"]}}}
 
 
 def _limit_max(keywords: Schema) -> Schema:
@@ -272,6 +328,12 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "Monitoring.falseAlarms": _NO_BOUNDS,
     "DecayWatch.tolerance": _NO_BOUNDS,
     "DriftWatch.threshold": {"minimum": None, "exclusiveMinimum": None},
+    "Difference.acceptable": _NO_BOUNDS,
+    "Difference.unacceptable": _NO_BOUNDS,
+    "Difference.leastShare": _NO_BOUNDS,
+    "Preflight.agreement": _NO_BOUNDS,
+    "Preflight.distance": _NO_BOUNDS,
+    "Preflight.slower": _NO_BOUNDS,
     "PolicyRef.kind": {"pattern": None, "enum": [POLICY_KIND, CLUSTER_POLICY_KIND]},
     # `max` is a number or a string, which CEL cannot see: a structural schema has no type for it.
     # But a keyword for numbers says nothing about strings, and the other way round.

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
+from sluice.api.answers import Difference
 from sluice.api.base import DURATION_PATTERN, Duration, Model, parse_duration
 
 
@@ -20,6 +21,13 @@ class Metric(StrEnum):
 
     ERROR_RATE = "error-rate"
     LATENCY = "latency"
+    PREDICTIONS = "predictions"
+    FEEDBACK = "feedback"
+
+    @property
+    def of_answers(self) -> bool:
+        """What the model says is looked at, not how it serves."""
+        return self in (Metric.PREDICTIONS, Metric.FEEDBACK)
 
 
 class UndecidedAction(StrEnum):
@@ -121,13 +129,19 @@ class Check(Model):
     )
     metric: Metric = Field(
         description="error-rate: the share of failed requests. latency: the share of requests "
-        "slower than each bucket edge, or (limit) a quantile."
+        "slower than each bucket edge, or (limit) a quantile. predictions: the share of each "
+        "predicted class or bin. feedback: the share of wrong answers, of those whose truth came. "
+        "The last two need the model kit in both versions, and difference."
     )
     compare: Compare | None = Field(
-        default=None, description="Against the stable. Either this or limit."
+        default=None, description="Against the stable, as a ratio. Either this or limit."
     )
     limit: Limit | None = Field(
         default=None, description="Against an absolute objective. Either this or compare."
+    )
+    difference: Difference | None = Field(
+        default=None,
+        description="Against the stable, in shares: for predictions and feedback, and only there.",
     )
     warmup: Duration | None = Field(
         default=None,
@@ -137,11 +151,32 @@ class Check(Model):
 
     @model_validator(mode="after")
     def _one_form(self) -> Check:
+        if self.metric.of_answers:
+            self._check_difference()
+            return self
+        if self.difference is not None:
+            raise ValueError(
+                f"check {self.name!r}: difference is for the metrics predictions and feedback, "
+                f"found {self.metric.value}: use compare or limit"
+            )
         if (self.compare is None) == (self.limit is None):
             raise ValueError(f"check {self.name!r} needs exactly one of compare and limit")
         if self.limit is not None:
             self._check_limit(self.limit)
         return self
+
+    def _check_difference(self) -> None:
+        what = self.metric.value
+        if self.difference is None or self.compare is not None or self.limit is not None:
+            raise ValueError(
+                f"check {self.name!r}: {what} needs difference and neither compare nor limit, such "
+                "as difference: {acceptable: 0.02, unacceptable: 0.1}"
+            )
+        if self.difference.per_class and self.metric is not Metric.FEEDBACK:
+            raise ValueError(
+                f"check {self.name!r}: perClass is for feedback, found {what}, which are always "
+                "looked at by class: remove it"
+            )
 
     def _check_limit(self, limit: Limit) -> None:
         if self.metric is Metric.LATENCY:

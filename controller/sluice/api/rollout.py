@@ -11,6 +11,7 @@ from sluice.api.base import Model
 from sluice.api.gates import Gates, RollbackWindow
 from sluice.api.monitoring import Monitoring
 from sluice.api.policy import CanaryPolicySpec
+from sluice.api.preflight import Preflight
 from sluice.api.status import RolloutStatus
 from sluice.api.strategy import Canary, Strategy
 from sluice.errors import SpecError
@@ -127,6 +128,7 @@ class RolloutSpec(Model):
         description="Where this version comes from (a commit, a training run); kept in the "
         "history.",
     )
+    preflight: Preflight | None = None
     gates: Gates = Field(default_factory=Gates)
     rollback_window: RollbackWindow = Field(default_factory=RollbackWindow)
     monitoring: Monitoring | None = Field(

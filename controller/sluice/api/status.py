@@ -7,8 +7,10 @@ from typing import Any
 
 from pydantic import Field
 
-from sluice.api.base import StatusModel
 from sluice.api.monitoring_status import MonitoringStatus
+from sluice.api.preflight import PreflightStatus
+from sluice.api.verdict import StatusModel as StatusModel
+from sluice.api.verdict import Verdict as Verdict
 
 
 class Phase(StrEnum):
@@ -38,16 +40,6 @@ class Phase(StrEnum):
             Phase.ROLLING_BACK,
             Phase.ROLLED_BACK,
         )
-
-
-class Verdict(StrEnum):
-    """The answer of one check. Only Harm rolls back; only Pass counts for promotion."""
-
-    PASS = "Pass"  # noqa: S105
-    HARM = "Harm"
-    UNDECIDED = "Undecided"
-    NO_DATA = "NoData"
-    ERROR = "Error"
 
 
 class Revision(StatusModel):
@@ -97,6 +89,7 @@ class CheckStatus(StatusModel):
 
     `evidence` and `needed` are log10 of the e-value and of its threshold, for the direction named
     by `toward` (promotion or rollback). `candidate` and `stable` are the measured values.
+    Of a check of answers `about` names the class or slice that the numbers are of: the worst.
     `stable_left` is there before a blue-green switch while the stable is seen: how many of its
     requests are missing until its past can be compared with.
     """
@@ -115,6 +108,7 @@ class CheckStatus(StatusModel):
     stable_samples: int = 0
     requests_left: int | None = None
     stable_left: int | None = None
+    about: str | None = None
 
 
 class ShadowStatus(StatusModel):
@@ -213,7 +207,8 @@ class HistoryEntry(StatusModel):
 
     `replaced` is the stable's revision it was tried against, `changed_by` the field manager of
     the change that started it (or the annotation `sluice.dev/changed-by`), `change_cause` the
-    annotation `kubernetes.io/change-cause`. `decisions` are the last ones, oldest first.
+    annotation `kubernetes.io/change-cause`. `decisions` are the last ones, oldest first,
+    `preflight` is how its answers compared, without details in older entries.
     """
 
     number: int | None = None
@@ -232,6 +227,7 @@ class HistoryEntry(StatusModel):
     changed_by: str | None = None
     change_cause: str | None = None
     decisions: list[Trace] = Field(default_factory=list)
+    preflight: PreflightStatus | None = None
 
 
 class Condition(StatusModel):
@@ -245,6 +241,13 @@ class Condition(StatusModel):
     last_transition_time: str = ""
 
 
+class AnswersCheckpoint(StatusModel):
+    """The same for checks of answers: `at` as there, `states` by check."""
+
+    at: float
+    states: dict[str, str] = Field(default_factory=dict)
+
+
 class Checkpoint(StatusModel):
     """The evidence at one moment, so that a restart neither loses nor repeats a verdict.
 
@@ -255,6 +258,7 @@ class Checkpoint(StatusModel):
     at: float
     key: str
     state: str
+    answers: AnswersCheckpoint | None = None
 
 
 class RolloutStatus(StatusModel):
@@ -263,6 +267,7 @@ class RolloutStatus(StatusModel):
     `returning` says that the candidate was the stable lately and needs no steps
     (`spec.rollbackWindow`). `templates` are the stored ones, newest first. `restoring`: the
     SeldonDeployment was deleted, and the stable made again from its template is not ready yet.
+    `preflight` is that of the newest rollout, and stays when it has ended.
     """
 
     observed_generation: int | None = None
@@ -277,6 +282,7 @@ class RolloutStatus(StatusModel):
     started_at: str | None = None
     ready_at: str | None = None
     traffic: TrafficStatus = Field(default_factory=TrafficStatus)
+    preflight: PreflightStatus | None = None
     shadow: ShadowStatus | None = None
     preview: str | None = None
     switch_wanted: bool | None = None

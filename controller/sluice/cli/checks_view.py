@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from sluice.api.base import format_duration, parse_duration
-from sluice.api.policy import CanaryPolicySpec, Check
+from sluice.api.policy import CanaryPolicySpec, Check, Metric
 from sluice.api.status import CheckStatus, RolloutStatus, Verdict
 from sluice.api.times import from_wire
 from sluice.cli.bars import bar, span
@@ -64,8 +64,13 @@ def checks_view(
 
 
 def values(check: CheckStatus, spec: Check | None) -> str:
-    """``1.2% (stable 0.5%; fine to 0.5%, too much from 1%)``, or against the limit."""
+    """``1.2% (stable 0.5%; fine to 0.5%, too much from 1%)``, or against the limit.
+
+    Of a check of answers, what it is the share of comes first: ``virginica 12% (stable 31%; ...)``.
+    """
     shown = value(check.candidate, spec)
+    if check.about is not None and check.candidate is not None:
+        shown = f"{check.about} {shown}"
     words = []
     if check.stable is not None:
         words.append(f"stable {value(check.stable, spec)}")
@@ -91,6 +96,10 @@ def _threshold(check: CheckStatus, spec: Check | None) -> str:
             quantile = (spec.limit.quantile or 0) * 100
             return f"limit p{quantile:g} {format_duration(parse_duration(spec.limit.max))}"
         return f"limit {spec.limit.max * 100:.3g}%"
+    if spec.difference is not None:
+        apart = "" if spec.metric is Metric.FEEDBACK else " either way"
+        points = [spec.difference.acceptable * 100, spec.difference.unacceptable * 100]
+        return f"fine to {points[0]:.3g} points{apart}, too much from {points[1]:.3g}"
     if spec.compare is None or check.stable is None:
         return ""
     fine = max(spec.compare.acceptable_ratio * check.stable, spec.compare.negligible_below)

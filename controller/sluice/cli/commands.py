@@ -22,6 +22,7 @@ from sluice.cli.options import (
 )
 from sluice.engine.commands import Command, Request, refusal_in_phase
 from sluice.engine.gates import waiting
+from sluice.engine.preflight import awaited
 from sluice.errors import NotAllowedError, WaitTimeoutError
 from sluice.kube.client import Client
 from sluice.kube.rbac import who_am_i
@@ -119,6 +120,7 @@ def _send(
         paused=status.pause is not None,
         spec_paused=bool(obj["spec"].get("paused")),
         waiting=bool(waiting(status)) and status.stable is not None,
+        preflight=awaited(status),
     )
     if refusal:
         raise NotAllowedError(f"{command} {namespace}/{name}: {refusal}")

@@ -20,11 +20,13 @@ from sluice.cli.options import (
     get_rollout,
 )
 from sluice.cli.output import print_data
-from sluice.cli.predictors import sides as sides_of
 from sluice.cli.progress import Bar
 from sluice.compare import result
-from sluice.compare.asking import Side, Url, ask_both, read_requests
+from sluice.compare.asking import Side, ask_both
+from sluice.compare.lines import read_requests
+from sluice.compare.reaching import sides as sides_of
 from sluice.compare.totals import HARM, PASS, Tolerance, Totals
+from sluice.compare.url import Url
 from sluice.errors import UsageError
 from sluice.kube.client import Client
 

@@ -70,6 +70,9 @@ def run(
     ] = _SYSTEM_NAMESPACE,
     lease_seconds: Annotated[float, typer.Option(help="How long a lost leader blocks.")] = 15.0,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Reconcile threads.")] = 4,
+    preflights: Annotated[
+        int, typer.Option(min=1, max=32, help="Preflights under way at a time.")
+    ] = 2,
     audit_log: Annotated[
         str | None,
         typer.Option(help="Append a JSON line a decision to this file; - is standard output."),
@@ -153,6 +156,7 @@ def run(
         settle=settle,
         monitoring_interval=monitoring_interval,
         workers=workers,
+        preflights=preflights,
         listen=http_address,
         webhooks=WebhookSettings(
             allow_hosts=tuple(webhook_allow_host or ()),

@@ -24,6 +24,7 @@ from sluice.cli.options import (
 )
 from sluice.cli.output import plain_table, print_data
 from sluice.cli.past import Live, Numbered, find, live_at, moment, numbered
+from sluice.cli.preflight_view import preflight_line
 from sluice.clock import SystemClock
 from sluice.errors import UsageError
 
@@ -138,6 +139,8 @@ def _entry_lines(one: Numbered) -> list[str]:
         ("Ended", f"{entry.ended_at or '-'} (took {_took(entry.started_at, entry.ended_at)})"),
         *((f"Source {key}", value) for key, value in sorted(entry.source.items())),
     ]
+    if entry.preflight is not None:
+        fields.append(("Preflight", preflight_line(entry.preflight)))
     width = max(len(label) for label, _ in fields)
     lines = [f"{label.ljust(width)}  {text}" for label, text in fields]
     for check in entry.checks:

@@ -60,8 +60,10 @@ def _lines(linted: Linted) -> list[str]:
 
 
 def _said(cost: Cost) -> str:
-    if cost.requests is None or cost.minutes is None:
+    if cost.requests is None:
         return "never"
+    if cost.minutes is None:
+        return f"about {cost.requests:,.0f} of the candidate's answers with a truth"
     return f"about {cost.requests:,.0f} candidate requests, {cost.minutes:,.1f} min ({cost.check})"
 
 

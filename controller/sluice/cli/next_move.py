@@ -6,6 +6,7 @@ from sluice.api.policy import CanaryPolicySpec
 from sluice.api.status import Phase, RolloutStatus, Verdict
 from sluice.api.times import from_wire
 from sluice.cli.bars import span
+from sluice.cli.preflight_view import waits_for_it
 
 
 def next_move(status: RolloutStatus, policy: CanaryPolicySpec | None, now: float) -> str:
@@ -14,6 +15,11 @@ def next_move(status: RolloutStatus, policy: CanaryPolicySpec | None, now: float
         if status.pause.reason == "SpecPaused":
             return "nothing until spec.paused is false; harm still rolls back"
         return "nothing until `sluice resume` (or promote, abort); harm still rolls back"
+    if waits_for_it(status):
+        return (
+            "the first traffic, when both revisions have answered alike; `sluice promote` passes "
+            "that over"
+        )
     if status.phase is Phase.STEPPING:
         return _stepping(status, policy, now)
     if status.phase is Phase.BAKING:

@@ -16,6 +16,7 @@ from sluice.cli.output import plain_table, print_data
 from sluice.errors import UsageError
 from sluice.simulation.files import read_policy
 from sluice.simulation.scenario import Scenario, read_scenarios
+from sluice.simulation.serving import serving_only
 from sluice.simulation.simulate import simulate as run_scenarios
 
 _HEADERS = [
@@ -52,6 +53,11 @@ def simulate(
             seed=seed,
             jobs=jobs or os.cpu_count() or 1,
             tell=lambda done: progress.advance(bar, done),
+        )
+    if left_out := serving_only(read)[1]:
+        sys.stderr.write(
+            f"Not simulated: {', '.join(left_out)}. What a model answers is not drawn; the other "
+            "checks keep their part of the risk.\n"
         )
     if output is Output.TABLE:
         rows = [_row(result) for result in results]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sluice.api.status import RolloutStatus
+from sluice.cli.preflight_view import waits_for_it
 
 
 def scene(obj: dict[str, Any]) -> str:
@@ -24,6 +25,8 @@ def scene(obj: dict[str, Any]) -> str:
         words.append(f"rejected {status.rejected.revision}")
     elif status.stable is not None:
         words.append(f"stable {status.stable.revision}")
+    if status.preflight is not None and waits_for_it(status):
+        words.append(f"preflight {status.preflight.state}")
     if status.pause is not None:
         words.append(f"paused ({status.pause.reason})")
     if status.freeze is not None and status.phase.active:

@@ -19,6 +19,7 @@ from sluice.cli.checks_view import checks_view
 from sluice.cli.monitoring_view import monitoring_view
 from sluice.cli.next_move import next_move
 from sluice.cli.output import borderless
+from sluice.cli.preflight_view import STYLES, preflight_line, waits_for_it
 from sluice.cli.rollout_events import Told
 from sluice.engine.gates import waiting
 from sluice.engine.monitoring import CONDITIONS
@@ -59,6 +60,7 @@ def stall(status: RolloutStatus) -> str:
 def phase_in_words(status: RolloutStatus) -> str:
     """The phase, and beside it what keeps the rollout from going on, or has become of the model."""
     aside = stall(status) or ("paused" if status.pause else "waiting" if waiting(status) else "")
+    aside = aside or ("preflight" if waits_for_it(status) else "")
     aside = aside or ", ".join(kind.lower() for kind in CONDITIONS if _is_true(status, kind))
     return f"{status.phase.value} ({aside})" if aside else status.phase.value
 
@@ -141,6 +143,9 @@ def _head(obj: dict[str, Any], status: RolloutStatus, beside: Beside, now: float
         since = status.shadow.verified_at
         copied = f"copied {_since(since, now)}" if since else "not copied yet"
         head.add_row("Shadow", Text(f"{status.shadow.percent}% of the requests, {copied}"))
+    if status.preflight:
+        style = STYLES.get(status.preflight.state, "")
+        head.add_row("Preflight", Text(preflight_line(status.preflight), style))
     if status.preview:
         head.add_row("Preview", Text(status.preview))
     head.add_row("Policy", Text(status.policy or "-"))

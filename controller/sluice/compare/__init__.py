@@ -5,7 +5,9 @@
 - `exact`: the interval of a share that is not known better than its sample
 - `totals`: all pairs together, with the verdict
 - `result`: what came of it, as data and as text
-- `asking`: a file of requests, and sending them to both (the only part that touches the network)
+- `lines`: the requests, of a file or of a ConfigMap
+- `asking`: sending them to both
+- `url`, `reaching`: the ways to a model (the only parts that touch the network)
 
-Imports `sluice.errors` and below only.
+Imports `sluice.kube`, `sluice.seldon` and below.
 """

@@ -69,12 +69,16 @@ class Said:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back after `seconds`. `status` 0: nothing did, and `trouble` says why."""
+    """What came back after `seconds`. `status` 0: nothing did, and `trouble` says why.
+
+    `reached` False: nobody there was asked, which says nothing of the model.
+    """
 
     status: int
     seconds: float
     body: bytes = field(default=b"", repr=False)
     trouble: str = ""
+    reached: bool = True
 
     @property
     def ok(self) -> bool:

@@ -200,7 +200,7 @@ def latencies(seconds: Sequence[float]) -> dict[str, float]:
 
 def _why(found: Difference, candidate: Answer) -> str:
     if found.what is What.SCHEMA:
-        return f"{', '.join(found.fields)}: {found.schemas[0]} became {found.schemas[1]}"
+        return _short(f"{', '.join(found.fields)}: {found.schemas[0]} became {found.schemas[1]}")
     if found.what is What.FAILED:
         return f"the candidate failed: {candidate.code}"
     if found.what is What.LABEL:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from sluice.clock import Clock
 from sluice.doctor import (
+    answers,
     controller,
     crds,
     deployments,
@@ -65,6 +66,7 @@ class Examination:
         self._question = question
         self._reading = Reading(client, question.scope)
         self.findings: list[Finding] = []
+        self._asking: answers.Asking = frozenset()
 
     def run(self) -> list[Finding]:
         """Everything. Never raises for what it meets in the cluster or in Prometheus."""
@@ -115,7 +117,10 @@ class Examination:
 
     def _rollouts(self, watched: Sequence[str]) -> list[Finding]:
         listed = self._reading.in_scope(MODEL_ROLLOUTS)
-        return [] if listed is None else rollouts.check(listed, watched)
+        if listed is None:
+            return []
+        self._asking = answers.asking(self._reading, listed)
+        return rollouts.check(listed, watched)
 
     def _prometheus(self, found: controller.Found, seldons: list[Object], now: float) -> None:
         question, settings = self._question, found.settings
@@ -141,7 +146,7 @@ class Examination:
         for url in urls:
             client = self._connect(url)
             try:
-                about = prometheus.check(client, asked, predictors_of(seldons), now)
+                about = prometheus.check(client, asked, predictors_of(seldons), now, self._asking)
             finally:
                 client.close()
             self._add("prometheus", about)

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from sluice.doctor import answers
 from sluice.doctor.findings import Finding, error, note, ok, warning
 from sluice.doctor.predictors import Predictor, check_predictors
 from sluice.doctor.server import SKEW_SECONDS
@@ -44,8 +45,12 @@ def check(
     asked: Asked,
     predictors: list[Predictor],
     now: float,
+    asking: answers.Asking = frozenset(),
 ) -> list[Finding]:
-    """All about one Prometheus. `now`: Unix time, by the API server's clock if that is known."""
+    """All about one Prometheus. `now`: Unix time, by the API server's clock if that is known.
+
+    `asking`: SeldonDeployments whose answers are checked.
+    """
     where = client.url
     try:
         clock = client.query("vector(time())", None)[0].value
@@ -69,6 +74,7 @@ def check(
         findings += _copies(used, asked.labels, where)
         findings += _scrapes(client, used.dialect, asked, clock)
         findings += check_predictors(client, used.dialect, asked.labels, predictors, clock)
+        findings += answers.check(client, asked.labels, asking, predictors, clock)
         if client.warnings:
             findings.append(note("PrometheusWarns", "; ".join(client.warnings), where))
     except MetricsUnavailableError as failure:

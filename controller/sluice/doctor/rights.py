@@ -9,7 +9,13 @@ from sluice.doctor.findings import Finding, error, note, ok, warning
 from sluice.errors import ForbiddenError
 from sluice.kube.client import Client
 from sluice.kube.rbac import Account, Right, can, can_i
-from sluice.kube.roles import CLUSTER_POLICIES, RETRAINING_FILE, Granted, granted
+from sluice.kube.roles import (
+    CLUSTER_POLICIES,
+    PREFLIGHT_FILE,
+    RETRAINING_FILE,
+    Granted,
+    granted,
+)
 
 
 def check(client: Client, account: Account, watched: Sequence[str]) -> list[Finding]:
@@ -65,6 +71,16 @@ def _missing(
                     where,
                     f"kubectl apply -f manifests/rbac/{file} "
                     "(helm: --set rbac.retraining=true), if you want that",
+                )
+            )
+        elif file == PREFLIGHT_FILE:
+            findings.append(
+                note(
+                    "PreflightRightsMissing",
+                    f"may not {grouped(missing)}: rollouts with spec.preflight wait for it, unless "
+                    "a Role in their namespace gives it",
+                    where,
+                    f"kubectl apply -f manifests/rbac/{file} (helm: --set rbac.preflight=true)",
                 )
             )
         else:

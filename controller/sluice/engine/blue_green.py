@@ -15,6 +15,7 @@ from sluice.engine.draft import Draft
 from sluice.engine.rollback import DRAIN_SECONDS
 from sluice.engine.stepping import (
     WAITING_SECONDS,
+    awaits_truths,
     gone,
     harmed,
     leans_to_harm,
@@ -40,7 +41,8 @@ def previewing(draft: Draft) -> None:
         return
     arrived(draft, {draft.stable().predictor: 100})
     shadowed = asked.shadow is not None and draft.status.shadow is not None
-    if shadowed and any(c.candidate_samples <= 0 for c in draft.inputs.checks):
+    unseen = [c for c in draft.inputs.checks if c.candidate_samples <= 0]
+    if shadowed and any(not awaits_truths(draft, check) for check in unseen):
         _shadow_again(draft)
         return
     waiting = _open_before(draft, shadowed=shadowed)
@@ -148,17 +150,22 @@ def _open_after(draft: Draft) -> list[str]:
 
     Limits must pass. A comparison cannot without traffic on both sides, unless the candidate turns
     out to be below what is negligible: it must have requests, and neither harm nor half of it.
+    Answers are compared side by side alone (`NothingBeside`), and truths may come later still.
     """
     if waiting := _unread(draft):
         return waiting
     limits = {check.name for check in draft.inputs.policy.checks if check.limit is not None}
     phrases = []
     for check in draft.inputs.checks:
-        fine = check.verdict is Verdict.PASS or (
-            check.verdict is Verdict.UNDECIDED
-            and check.name not in limits
-            and check.candidate_samples > 0
-            and not leans_to_harm(check)
+        fine = (
+            check.verdict is Verdict.PASS
+            or awaits_truths(draft, check)
+            or (
+                check.verdict is Verdict.UNDECIDED
+                and check.name not in limits
+                and check.candidate_samples > 0
+                and not leans_to_harm(check)
+            )
         )
         if not fine:
             why = (check.message or check.reason).rstrip(".")

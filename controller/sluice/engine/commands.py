@@ -16,6 +16,7 @@ from sluice.api.status import CommandStatus, Phase
 from sluice.api.times import to_wire
 from sluice.engine.draft import Draft
 from sluice.engine.gates import waiting
+from sluice.engine.preflight import awaited
 
 _LONGEST_NAME = 200
 
@@ -106,15 +107,23 @@ def refusal_of(draft: Draft, request: Request) -> str:
         paused=status.pause is not None,
         spec_paused=draft.inputs.rollout.spec.paused,
         waiting=bool(waiting(status)) and status.stable is not None,
+        preflight=awaited(status),
     )
 
 
 def refusal_in_phase(
-    phase: Phase, command: Command, *, paused: bool, spec_paused: bool, waiting: bool = False
+    phase: Phase,
+    command: Command,
+    *,
+    paused: bool,
+    spec_paused: bool,
+    waiting: bool = False,
+    preflight: bool = False,
 ) -> str:
     """Why a command is not possible in a phase; "" when it is. docs/commands.md has the table.
 
-    `waiting`: a gate keeps a new template from starting.
+    `waiting`: a gate keeps a new template from starting. `preflight`: the candidate is ready, and
+    waits for its preflight.
     """
     if command is Command.RETRY:
         if phase is Phase.ROLLING_BACK:
@@ -136,8 +145,8 @@ def refusal_in_phase(
             return "spec.paused is true: set it to false where the ModelRollout is kept"
         return "" if paused else "it is not paused"
     if command in (Command.PROMOTE, Command.PROMOTE_FULL):
-        if phase is Phase.PREPARING:
-            return "the candidate is not ready yet"
+        if phase is Phase.PREPARING and not preflight:
+            return "the candidate is not ready yet, or a gate is closed: there is nothing to skip"
         if phase is Phase.PROMOTING:
             return "the traffic is on its way to the candidate already"
     return ""

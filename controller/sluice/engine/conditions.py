@@ -16,6 +16,8 @@ def conclude(draft: Draft) -> Decision:
     """Set verdict and conditions, and hand the decision over."""
     status = draft.status
     verdicts = {check.verdict for check in status.checks}
+    if not verdicts and status.preflight is not None and status.preflight.verdict is not None:
+        verdicts = {status.preflight.verdict}
     overall = next((v for v in _WORST_FIRST if v in verdicts), None)
     draft.set(verdict=overall)
     draft.set(conditions=_conditions(draft.inputs, draft.status))

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from sluice.api.gates import Moment
 from sluice.api.status import Phase, Revision, TrafficStatus
 from sluice.api.times import from_wire, to_wire
-from sluice.engine import gates
+from sluice.engine import gates, preflight
 from sluice.engine.adopt import adopt, begin_life, restored
 from sluice.engine.asking import tell_the_end
 from sluice.engine.blue_green import baked, baking, finish, previewing
@@ -65,6 +65,7 @@ def decide(inputs: Inputs) -> Decision:
             break
     if not draft.status.phase.active:
         draft.set(shadow=None, preview=None, switch_wanted=None)
+        preflight.end(draft)
     gates.tidy(draft)
     tell_the_end(draft)
     keep_template(draft)
@@ -123,6 +124,7 @@ def _begin_rollout(draft: Draft) -> bool:
         source=draft.inputs.rollout.spec.source,
     )
     draft.set(decisions=of_the_gates(draft.status.decisions))
+    preflight.begin_again(draft)
     how = ", the stable lately: without steps" if returning else ""
     draft.note(
         "RolloutStarted", f"revision {candidate.revision}: {', '.join(candidate.images)}{how}"
@@ -184,6 +186,8 @@ def _obey(draft: Draft, command: Command | None) -> None:
         if step is not None and draft.status.phase is Phase.STEPPING:
             # A `promote` that waits for a gate is taken back.
             draft.set(step=step.model_copy(update={"forced": None}))
+        if draft.status.phase is Phase.PREPARING:
+            preflight.take_back(draft)
     elif command is Command.RESUME:
         gates.release(draft)
         draft.set(pause=None)
@@ -203,6 +207,7 @@ def _restart_the_undecided_clock(draft: Draft) -> None:
     if draft.status.step is not None:
         step = draft.status.step.model_copy(update={"started_at": to_wire(draft.now)})
         draft.set(step=step)
+    preflight.restart_clock(draft)
 
 
 def _promote(draft: Draft, *, full: bool) -> None:
@@ -216,6 +221,8 @@ def _promote(draft: Draft, *, full: bool) -> None:
             finish(draft)
         else:
             end_bake(draft)
+    elif draft.status.phase is Phase.PREPARING:
+        preflight.skip(draft, wish.value, full=full)
     elif draft.status.phase is Phase.SHADOWING:
         leave(draft, "promoted by command", promote=full or blue_green(draft) is not None)
     elif draft.status.phase is Phase.PREVIEWING:

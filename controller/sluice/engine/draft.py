@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from sluice.api.preflight import PreflightStatus
 from sluice.api.status import HistoryEntry, PauseStatus, Phase, Revision, RolloutStatus
 from sluice.api.times import from_wire, to_wire
 from sluice.engine.facts import Question
 from sluice.engine.inputs import Decision, Inputs, Note
 from sluice.engine.plan import Plan, PlannedPredictor
+from sluice.engine.preflight_facts import PreflightWish
 from sluice.engine.trace import as_remembered, traced, without_old_decisions
 
 
@@ -22,6 +24,7 @@ class Draft:
         self.notes: list[Note] = []
         self.transitions: list[str] = []
         self.questions: list[Question] = []
+        self.preflight: PreflightWish | None = None
         self.ended: HistoryEntry | None = None
         self._look_again: float | None = None
 
@@ -143,6 +146,7 @@ class Draft:
             changed_by=self.status.changed_by,
             change_cause=self.status.change_cause,
             decisions=as_remembered(self.status.decisions),
+            preflight=self._preflight_of(candidate),
         )
         self.ended = entry
         limit = self.inputs.rollout.spec.revision_history_limit
@@ -155,6 +159,10 @@ class Draft:
             return self.inputs.rollout.spec.source
         return candidate.source
 
+    def _preflight_of(self, candidate: Revision) -> PreflightStatus | None:
+        found = self.status.preflight
+        return found if found is not None and found.revision == candidate.revision else None
+
     def decision(self) -> Decision:
         """What was collected."""
         return Decision(
@@ -164,4 +172,5 @@ class Draft:
             look_again=self._look_again,
             transitions=tuple(self.transitions),
             questions=tuple(self.questions),
+            preflight=self.preflight,
         )

@@ -11,6 +11,7 @@ from sluice.api.rollout import Rollout
 from sluice.api.status import Checkpoint, CheckStatus, RolloutStatus
 from sluice.engine.facts import Answer, Elsewhere, Question
 from sluice.engine.plan import Plan
+from sluice.engine.preflight_facts import PreflightFacts, PreflightWish
 from sluice.engine.world import World
 
 
@@ -41,9 +42,10 @@ class Inputs:
     `counted` are the newest increment's requests by predictor, for where the
     VirtualService cannot be read; `mirrored` are those of them that were copies for a shadow.
     `elsewhere` are the rollouts of `gates.promotedIn` by namespace/name, `answers` those of
-    webhooks by question. `settle`: so many seconds pass between a candidate's readiness and its
-    first share, in which the gateways learn its pods' addresses. `kept` is the stable as its stored
-    template makes it, read where the SeldonDeployment is gone and the template is another version.
+    webhooks by question, `preflight` is what is known of the preflight. `settle`: so many seconds
+    pass between a candidate's readiness and its first share, in which the gateways learn its pods'
+    addresses. `kept` is the stable as its stored template makes it, read where the SeldonDeployment
+    is gone and the template is another version.
     """
 
     rollout: Rollout
@@ -60,6 +62,7 @@ class Inputs:
     elsewhere: Mapping[str, Elsewhere] = field(default_factory=dict)
     answers: Mapping[str, Answer] = field(default_factory=dict)
     settle: float = 0.0
+    preflight: PreflightFacts = field(default_factory=PreflightFacts)
     kept: Desired | None = None
 
 
@@ -78,7 +81,8 @@ class Decision:
 
     `plan` None means: leave the SeldonDeployment alone. `look_again` is in seconds; None: only
     when something changes. `transitions` are the phases passed through, for metrics and logs.
-    `questions` are for webhooks; who is asking them already goes on doing so.
+    `questions` are for webhooks; who is asking them already goes on doing so. `preflight` is the
+    attempt to be made, or going on; None calls off what is under way.
     """
 
     status: RolloutStatus
@@ -87,3 +91,4 @@ class Decision:
     look_again: float | None = None
     transitions: tuple[str, ...] = field(default=())
     questions: tuple[Question, ...] = ()
+    preflight: PreflightWish | None = None

@@ -19,7 +19,7 @@ DRAIN_SECONDS = 5.0
 
 def begin_rollback(draft: Draft, reason: str, message: str) -> None:
     """Enter RollingBack; the plan is made in the same pass."""
-    candidate = draft.candidate()
+    candidate, preflight = draft.candidate(), draft.status.preflight
     warning = reason not in ("Superseded", "TemplateReverted", "Aborted")
     draft.note(
         "RollingBack", f"revision {candidate.revision}: {reason}: {message}", warning=warning
@@ -29,6 +29,7 @@ def begin_rollback(draft: Draft, reason: str, message: str) -> None:
         message,
         rollback_reason=reason,
         pause=None,
+        preflight=preflight.over() if preflight else None,
         traffic=draft.status.traffic.model_copy(update={"verified_at": None}),
     )
 

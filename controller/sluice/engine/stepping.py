@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sluice.api.base import format_duration
 from sluice.api.gates import Moment
-from sluice.api.policy import UndecidedAction
+from sluice.api.policy import Metric, UndecidedAction
 from sluice.api.status import CheckStatus, Phase, StepStatus, Verdict
 from sluice.api.times import from_wire, to_wire
-from sluice.engine import gates
+from sluice.engine import gates, preflight
 from sluice.engine.capacity import grown, replicas_for
 from sluice.engine.commands import Command
 from sluice.engine.draft import Draft
@@ -73,22 +73,31 @@ def _ready(draft: Draft) -> None:
     elif left > 0:
         draft.set(message=f"revision {candidate.revision} is ready; gateways learn its addresses")
         draft.look_again_in(left)
-    elif draft.status.pause is None:
-        _leave_preparing(draft)
     else:
-        draft.set(message=f"paused: {draft.status.pause.message}")
+        goes_on = preflight.may_go_on(draft)
+        if draft.status.pause is not None:
+            draft.set(message=f"paused: {draft.status.pause.message}")
+        elif goes_on:
+            _leave_preparing(draft)
 
 
 def _leave_preparing(draft: Draft) -> None:
     if draft.status.returning:  # a rollback in all but name: no steps, and no gate
         begin_promotion(draft, "it was the stable lately")
-    elif begin(draft):
+    elif not preflight.skipped_for_all(draft.status) and begin(draft):
         return
-    elif draft.status.shadow is not None and draft.status.shadow.promote:
+    elif _wanted_at_once(draft):
         if gates.may_pass(draft, Moment.BEFORE_PROMOTION):
             begin_promotion(draft, "promoted by command")
     elif gates.may_pass(draft, Moment.BEFORE_STEP, 0):
         enter_step(draft, 0)
+
+
+def _wanted_at_once(draft: Draft) -> bool:
+    """All traffic was asked for by command, in the shadow or while the preflight was awaited."""
+    shadow = draft.status.shadow
+    in_shadow = shadow is not None and shadow.promote
+    return bool(in_shadow) or preflight.skipped_for_all(draft.status)
 
 
 def _replace_unborn_stable(draft: Draft) -> None:
@@ -241,14 +250,23 @@ def open_checks(draft: Draft, checks: tuple[CheckStatus, ...], *, last: bool) ->
     if wanted - seen:
         return ["no measurement yet"]
     phrases = []
+    copies = draft.status.phase in (Phase.SHADOWING, Phase.PREVIEWING)
+    truths_come_later = copies or not last
     for check in checks:
-        if check.verdict is Verdict.PASS:
+        if check.verdict is Verdict.PASS or (truths_come_later and awaits_truths(draft, check)):
             continue
         blind = check.verdict in (Verdict.NO_DATA, Verdict.ERROR)
         if last or blind or check.candidate_samples <= 0 or leans_to_harm(check):
             why = (check.message or check.reason).rstrip(".")
             phrases.append(f"{check.name} {check.verdict}: {why}")
     return phrases
+
+
+def awaits_truths(draft: Draft, check: CheckStatus) -> bool:
+    """A check of feedback that nothing speaks against: truths come late, in a shadow never."""
+    feedback = {c.name for c in draft.inputs.policy.checks if c.metric is Metric.FEEDBACK}
+    undecided = check.verdict is Verdict.UNDECIDED and not leans_to_harm(check)
+    return check.name in feedback and undecided
 
 
 def leans_to_harm(check: CheckStatus) -> bool:
@@ -392,10 +410,9 @@ def finish_bake(draft: Draft, reason: str) -> None:
 
 def _why_promoted(draft: Draft) -> str:
     step = draft.status.step
-    shadow = draft.status.shadow
     if draft.status.returning:
         return "ReturnedToStable"
-    commanded = (step is not None and step.forced) or (shadow is not None and shadow.promote)
+    commanded = (step is not None and step.forced) or _wanted_at_once(draft)
     return "PromotedByCommand" if commanded else "AllChecksPassed"
 
 

@@ -38,11 +38,17 @@ def as_remembered(decisions: list[Trace]) -> list[Trace]:
 
 
 def without_old_decisions(history: list[HistoryEntry]) -> list[HistoryEntry]:
-    """Only the newest entries keep their decisions."""
+    """Only the newest entries keep their decisions, and the details of their preflight."""
     old = history[_ENTRIES_WITH_DECISIONS:]
-    return history[:_ENTRIES_WITH_DECISIONS] + [
-        entry.model_copy(update={"decisions": []}) if entry.decisions else entry for entry in old
-    ]
+    return history[:_ENTRIES_WITH_DECISIONS] + [_shrunk(entry) for entry in old]
+
+
+def _shrunk(entry: HistoryEntry) -> HistoryEntry:
+    if entry.decisions:
+        entry = entry.model_copy(update={"decisions": []})
+    if entry.preflight is not None and entry.preflight.checks:
+        entry = entry.model_copy(update={"preflight": entry.preflight.in_short()})
+    return entry
 
 
 def numbers_of(checks: list[CheckStatus]) -> str:

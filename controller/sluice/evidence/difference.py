@@ -14,6 +14,10 @@ requests of candidate and stable, mu = lambda n/m, every increment multiplies E 
 p_c <= p_s + margin its mean is at most exp(lambda n (p_c - margin - b) + mu m (b - p_s)) <= 1: the
 shares may change from increment to increment, as long as they do so for both. Here b is the
 stable's share so far. Bunches that the stable has are learned (`evidence.wander`) and divided by.
+
+No increment brings more than a part of what Harm needs: the two sides are scraped at different
+moments, and a sudden change of what is asked comes to one of them an increment before the other.
+Less evidence for harm than E allows makes no valid test invalid.
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ EFFECTS = np.array([0.01, 0.03, 0.1, 0.3])
 """Differences beyond the margin that are bet on."""
 _RECENT = 15.0  # log evidence for Pass is cut off here, as in evidence.check
 _CAREFUL = 0.9
+_AT_ONCE = 0.4  # of what harm needs, at most, by one increment: so three of them must show it
 # Pairs of the stable's increments before harm: until then its bunches are not known. A slice with
 # hardly a request per increment has no pairs, and no bunches: then so many times the increments.
 _PAIRS, _WITHOUT = 20.0, 4.0
@@ -204,6 +209,8 @@ class DifferenceFleet:
                 mu = bet * ratio
                 step = k_c * np.log1p(bet * (1.0 - top)) + (n_c - k_c) * _log1p(-bet * top)
                 step += k_s * _log1p(-mu * (1.0 - b)) + (n_s - k_s) * np.log1p(mu * b)
+                most_at_once = _AT_ONCE * self._params[rows, 2, None, None]
+                step = np.minimum(step, most_at_once * effect[:, :, None])
             else:
                 most = np.maximum(np.maximum(1.0 - top, 0.0), b * np.maximum(ratio, 1e-9))
                 bet = np.minimum(bet, _CAREFUL / np.maximum(most, 1e-9))

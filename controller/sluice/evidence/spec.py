@@ -54,15 +54,61 @@ class CheckPlan:
     warmup: float = 0.0
 
 
+@dataclass(frozen=True)
+class AnswerPlan:
+    """One check of a model's answers (`sluice.evidence.answers`), risks already split.
+
+    `acceptable`, `unacceptable` and `least_share` are shares (0.02 is two points). `slices` and
+    `per_class` say what is looked at by itself, `least_share` what of it is waited for. Predictions
+    are judged in both directions, feedback only where more is wrong. `warmup` as in `CheckPlan`.
+    """
+
+    name: str
+    metric: Metric
+    acceptable: float = 0.02
+    unacceptable: float = 0.1
+    slices: tuple[str, ...] = ()
+    per_class: bool = False
+    least_share: float = 0.01
+    alpha: float = 0.01
+    beta: float = 0.05
+    warmup: float = 0.0
+
+
 def plans_of(spec: CanaryPolicySpec) -> tuple[CheckPlan, ...]:
-    """The checks of a policy in order.
+    """The checks of how a model serves, in the order of the policy; those of answers are left out.
 
     The risk of a false rollback is split evenly (Bonferroni: the parts sum to the stated risk
     whatever the dependence). The risk of a false promotion is not split: every check must pass, so
     an unacceptable candidate has to deceive the very check it violates (intersection-union test).
     """
     alpha = spec.risk.false_rollback / len(spec.checks)
-    return tuple(_plan(check, alpha, spec.risk.false_promotion) for check in spec.checks)
+    checks = [check for check in spec.checks if not check.metric.of_answers]
+    return tuple(_plan(check, alpha, spec.risk.false_promotion) for check in checks)
+
+
+def answer_plans_of(spec: CanaryPolicySpec) -> tuple[AnswerPlan, ...]:
+    """The checks of what a model answers, in the order of the policy; risks as in `plans_of`.
+
+    A check's part of the risk is split again over its classes and slices (`evidence.difference`).
+    """
+    alpha = spec.risk.false_rollback / len(spec.checks)
+    return tuple(
+        AnswerPlan(
+            name=check.name,
+            metric=check.metric,
+            acceptable=check.difference.acceptable,
+            unacceptable=check.difference.unacceptable,
+            slices=tuple(check.difference.slices),
+            per_class=check.difference.per_class,
+            least_share=check.difference.least_share,
+            alpha=alpha,
+            beta=spec.risk.false_promotion,
+            warmup=check.warmup or 0.0,
+        )
+        for check in spec.checks
+        if check.difference is not None
+    )
 
 
 def _plan(check: Check, alpha: float, beta: float) -> CheckPlan:

@@ -150,6 +150,9 @@ def records_of(inputs: Inputs, decision: Decision) -> list[dict[str, Any]]:
         "checks": [c.to_dict() for c in (inputs.checks or ())],
         "metricsProblem": inputs.metrics_problem or None,
         "gates": [g.to_dict() for g in after.gates],
+        "preflight": after.preflight.without_examples().to_dict()
+        if after.preflight and after.preflight != before.preflight
+        else None,
         "command": after.last_command.to_dict()
         if after.last_command != before.last_command and after.last_command
         else None,

@@ -22,15 +22,17 @@ from sluice.kube.lease import Elector
 from sluice.kube.roles import granted
 from sluice.kube.workqueue import WorkQueue
 from sluice.loops.aftercare import Aftercare
+from sluice.loops.answers import AnswerJudging
 from sluice.loops.audit import AuditLog
 from sluice.loops.gatekeeping import Gatekeeper
 from sluice.loops.health import HealthServer
 from sluice.loops.judging import Judging
 from sluice.loops.keeping import Keeper
 from sluice.loops.monitoring import Monitoring
-from sluice.loops.observing import build_kit_source, build_observer
+from sluice.loops.observing import build_kit_source, build_observers
 from sluice.loops.own_metrics import OwnMetrics
 from sluice.loops.posting import HostRules, HttpPost
+from sluice.loops.preflights import ClusterWays, Preflights
 from sluice.loops.pulse import Pulse
 from sluice.loops.reconcile import Policies, Reconciler
 from sluice.loops.retraining import Retrainer
@@ -129,7 +131,14 @@ class Controller:
             metrics=metrics,
             interval=settings.monitoring_interval,
         )
-        judging = Judging(build_observer(settings.prometheus, settings.pulse, metrics))
+        observer, answers = build_observers(settings.prometheus, settings.pulse, metrics)
+        judging = Judging(observer, AnswerJudging(answers))
+        self.preflights = Preflights(
+            ways=ClusterWays(client),
+            clock=clock,
+            wake=self._wake,
+            on_end=lambda state: metrics.preflights.labels(state).inc(),
+        )
         self.reconciler = Reconciler(
             client=client,
             clock=clock,
@@ -149,6 +158,7 @@ class Controller:
                 self.monitoring.seen,
                 Retrainer(client, self.retrain_webhooks, dry_run=settings.dry_run),
             ),
+            preflights=self.preflights,
         )
         self.pulse = Pulse(
             clock=clock,
@@ -200,6 +210,7 @@ class Controller:
             self.queue.shutdown()
             self.webhooks.stop()
             self.retrain_webhooks.stop()
+            self.preflights.stop()
             self.recorder.close(_STOP_SECONDS)
             if self.audit:
                 self.audit.close()
@@ -219,6 +230,7 @@ class Controller:
         self.webhooks.start(self.settings.webhooks.threads)
         self.retrain_webhooks.start(1)
         threading.Thread(target=self._monitor, name="monitoring", daemon=True).start()
+        self.preflights.start(self.settings.preflights)
         threading.Thread(target=self._beat, name="pulse", daemon=True).start()
 
     def _step_down(self) -> None:
@@ -227,6 +239,7 @@ class Controller:
         self.queue.shutdown()
         self.webhooks.stop()
         self.retrain_webhooks.stop()
+        self.preflights.stop()
         deadline = self._clock.monotonic() + _STOP_SECONDS
         for thread in self._workers:
             thread.join(max(0.0, deadline - self._clock.monotonic()))

@@ -18,6 +18,7 @@ from sluice.errors import MetricsError, QueryError
 from sluice.evidence.bank import EvidenceBank
 from sluice.evidence.judge import judge
 from sluice.evidence.spec import plans_of
+from sluice.loops.answers import AnswerJudging
 from sluice.metrics.observe import Freshness, Observer, Pair
 
 log = structlog.get_logger()
@@ -105,8 +106,9 @@ def comparison_of(
 class Judging:
     """All running comparisons."""
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, answers: AnswerJudging | None = None) -> None:
         self._observer = observer
+        self._answers = answers
         self._bank = EvidenceBank()
         self._lock = threading.RLock()
         self._running: dict[str, Comparison] = {}
@@ -121,7 +123,7 @@ class Judging:
         with self._lock:
             return self._problem
 
-    def follow(self, comparisons: Iterable[Comparison]) -> None:
+    def follow(self, comparisons: Iterable[Comparison], now: float = 0.0) -> None:
         """Make the running comparisons be these: open new ones, close ended ones."""
         wanted = {c.key: c for c in comparisons}
         with self._lock:
@@ -132,9 +134,11 @@ class Judging:
             for key, comparison in wanted.items():
                 before = self._running.get(key)
                 if before is None or before.policy != comparison.policy:
-                    self._open(comparison)
+                    self._open(comparison, now)
                 elif self._counts_anew(before, comparison):
                     self._observer.restart(key, comparison.counts_from)
+                    if self._answers:
+                        self._answers.restart(key, comparison.counts_from)
                 self._running[key] = comparison
 
     def _counts_anew(self, before: Comparison, now: Comparison) -> bool:
@@ -144,7 +148,7 @@ class Judging:
         # A shadow's pods were made anew, and no pulse has seen the phase in between.
         return now.counts_from > before.counts_from and not before.baking
 
-    def _open(self, comparison: Comparison) -> None:
+    def _open(self, comparison: Comparison, now: float) -> None:
         if comparison.key in self._running:
             self._bank.close(comparison.key)  # the policy was changed under way: start afresh
         checkpoint = comparison.resume_from
@@ -158,8 +162,19 @@ class Judging:
         if not fresh:
             since = max(checkpoint.at, comparison.counts_from) if checkpoint else None
             self._observer.track(comparison.pair, since=since)
+        if self._answers:
+            self._answers.open(
+                comparison.pair,
+                comparison.policy,
+                ready=comparison.ready,
+                now=now,
+                counts_from=comparison.counts_from,
+                checkpoint=checkpoint.answers if checkpoint and not fresh else None,
+            )
 
     def _close(self, key: str) -> None:
+        if self._answers:
+            self._answers.close(key)
         self._bank.close(key)
         self._observer.forget(key)
         self._unread.discard(key)
@@ -199,10 +214,13 @@ class Judging:
                 baking=baking,
                 stable_only=alone,
             )
+            queries = pulse.queries
+            if self._answers:
+                queries += self._answers.pulse(now, {*baking, *alone})
             for key, comparison in self._running.items():
                 if self._judge(key, comparison, pulse.at, pulse.freshness.get(key)):
                     changed.add(key)
-            return changed, pulse.queries
+            return changed, queries
 
     def _read_histories(self, now: float) -> None:
         """What the stables of new comparisons did before: it says how bunched failures are.
@@ -239,11 +257,25 @@ class Judging:
         if alone and seen:
             both = zip(checks, self._bank.stable_left(key), strict=True)
             checks = tuple(c.model_copy(update={"stable_left": left}) for c, left in both)
+        checks = self._with_answers(comparison, checks, seen=seen)
         covered = freshness.covered_until if freshness is not None else None
         self._judgements[key] = Judgement(
             comparison.name, at, checks, self._observer.requests(key), "", covered
         )
         return before is None or _answers(checks) != _answers(before.checks)
+
+    def _with_answers(
+        self, comparison: Comparison, checks: tuple[CheckStatus, ...], *, seen: bool
+    ) -> tuple[CheckStatus, ...]:
+        """With the checks of answers, in the order of the policy."""
+        if self._answers is None or comparison.key not in self._answers:
+            return checks
+        beside = not (comparison.baking or comparison.stable_only)
+        found = self._answers.checks(comparison.key, fresh=seen, beside=beside)
+        if comparison.stable_only and seen:  # they wait for no past of the stable
+            found = {n: c.model_copy(update={"stable_left": 0}) for n, c in found.items()}
+        found |= {check.name: check for check in checks}
+        return tuple(found[c.name] for c in comparison.policy.checks if c.name in found)
 
     def harmed(self, key: str) -> bool:
         """Whether a check says Harm."""
@@ -273,7 +305,9 @@ class Judging:
                 return None
             if key not in self._running:
                 return None
-            return Checkpoint(at=found.covered_until, key=name, state=self._bank.export(key))
+            answers = self._answers.checkpoint(key) if self._answers else None
+            state = self._bank.export(key)
+            return Checkpoint(at=found.covered_until, key=name, state=state, answers=answers)
 
 
 def _age(comparison: Comparison, begins: float | None) -> float:

@@ -7,19 +7,29 @@ from pathlib import Path
 from sluice.errors import UsageError
 from sluice.loops.own_metrics import OwnMetrics
 from sluice.loops.settings import PrometheusSettings
+from sluice.metrics.answers import AnswerObserver
 from sluice.metrics.client import Access, PrometheusClient, Timeouts
 from sluice.metrics.dialects import Labels, dialect_named
 from sluice.metrics.kit import KitSource
 from sluice.metrics.observe import Observer
 
 
-def build_observer(settings: PrometheusSettings, interval: float, own: OwnMetrics) -> Observer:
-    """An observer of the configured Prometheus. Raises UsageError for an unknown dialect."""
+def build_observers(
+    settings: PrometheusSettings, interval: float, own: OwnMetrics
+) -> tuple[Observer, AnswerObserver]:
+    """Of requests and of answers, both of the configured Prometheus.
+
+    Raises UsageError for an unknown dialect.
+    """
+    labels, client = _labels(settings), _client(settings, own)
     try:
-        dialect = dialect_named(settings.dialect, _labels(settings))
+        dialect = dialect_named(settings.dialect, labels)
     except ValueError as error:
         raise UsageError(f"--dialect: {error}") from error
-    return Observer(_client(settings, own), dialect, interval=interval)
+    return (
+        Observer(client, dialect, interval=interval),
+        AnswerObserver(client, labels, interval=interval),
+    )
 
 
 def build_kit_source(settings: PrometheusSettings, own: OwnMetrics) -> KitSource:

@@ -141,6 +141,11 @@ class OwnMetrics:
         )
         for outcome in ("allowed", "denied", "failed"):
             self.webhooks.labels(outcome)
+        self.preflights = counter(
+            "sluice_preflights", "Attempts of preflights, by what they ended with.", ["state"]
+        )
+        for state in ("Passed", "Failed", "Undecided", "Blocked"):
+            self.preflights.labels(state)
         self.audit_errors = counter("sluice_audit_errors", "Writes to the audit log that failed.")
         self.api_requests = counter(
             "sluice_api_requests", "Kubernetes API requests.", ["verb", "resource", "code"]

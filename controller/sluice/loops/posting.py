@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fnmatch
 import http.client
-import ipaddress
 import socket
 import ssl
 import threading
@@ -18,11 +17,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from sluice.addresses import address_of, inside
 from sluice.errors import WebhookDeniedError, WebhookError
 
 LONGEST_ANSWER = 64 * 1024  # bytes
-# Where clouds answer with credentials, beside the link-local 169.254.169.254.
-_METADATA = frozenset({"fd00:ec2::254", "100.100.100.200", "192.0.0.192"})
 _INTERNAL = (".svc", ".svc.cluster.local")
 
 
@@ -51,7 +49,7 @@ class HostRules:
         """Raises WebhookDeniedError with what to do."""
         if scheme not in ("http", "https"):
             raise WebhookDeniedError(f"only http and https are allowed, not {scheme!r}")
-        if _address(host) is not None:
+        if address_of(host) is not None:
             if host not in self._patterns:
                 raise WebhookDeniedError(
                     f"the address {host} is not allowed: see --webhook-allow-host"
@@ -69,17 +67,9 @@ class HostRules:
 
     def check_address(self, host: str, found: str) -> None:
         """Look at the address a connection to `host` has ended at. Raises WebhookDeniedError."""
-        address = _address(found)
-        if _address(host) is not None:
+        if address_of(host) is not None:
             return  # listed as it is
-        inside = address is None or (
-            address.is_loopback
-            or address.is_link_local
-            or address.is_multicast
-            or address.is_unspecified
-            or str(address) in _METADATA
-        )
-        if inside:
+        if inside(found):
             raise WebhookDeniedError(f"{host} points at {found}, which is not allowed")
 
 
@@ -153,15 +143,6 @@ class HttpPost:
         finally:
             watchdog.cancel()
             live.close()
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    mapped = getattr(address, "ipv4_mapped", None)
-    return mapped or address
 
 
 def _reason(error: Exception) -> str:

@@ -66,7 +66,7 @@ class Pulse:
         began = self._clock.monotonic()
         now = self._clock.now()
         comparisons = self.comparisons(now)
-        self._judging.follow(comparisons)
+        self._judging.follow(comparisons, now)
         changed, queries = self._judging.pulse(now)
         if queries:
             self._metrics.last_pulse.set(now)

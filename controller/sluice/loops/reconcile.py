@@ -28,6 +28,7 @@ from sluice.engine.conditions import stalled
 from sluice.engine.decide import decide
 from sluice.engine.inputs import Decision, Desired, Inputs
 from sluice.engine.monitoring import essence
+from sluice.engine.preflight_facts import PreflightFacts
 from sluice.engine.world import World
 from sluice.errors import ApiError, ForbiddenError, NotFoundError, SpecError
 from sluice.kube.client import Client
@@ -38,6 +39,7 @@ from sluice.loops.gatekeeping import Gatekeeper
 from sluice.loops.judging import Judging, comparison_of
 from sluice.loops.keeping import Keeper
 from sluice.loops.own_metrics import OwnMetrics
+from sluice.loops.preflights import Preflights
 from sluice.loops.stores import Object, OwnWrites, Store, spread
 from sluice.seldon.containers import address_of
 from sluice.seldon.read import WorldReader
@@ -179,8 +181,10 @@ class Reconciler:
         keeper: Keeper | None = None,
         aftercare: Aftercare | None = None,
         settle: float = 0.0,
+        preflights: Preflights | None = None,
     ) -> None:
         self._settle = settle
+        self._preflights = preflights
         self._gatekeeper = gatekeeper or Gatekeeper(rollouts, None)
         self._keeper = keeper
         self._aftercare = aftercare
@@ -210,6 +214,8 @@ class Reconciler:
             self._gatekeeper.forget(key)
             if self._aftercare is not None:
                 self._aftercare.forget(key)
+            if self._preflights:
+                self._preflights.forget(key)
             return None
         try:
             rollout = parse_rollout(obj)
@@ -274,6 +280,7 @@ class Reconciler:
                 elsewhere=facts.elsewhere,
                 answers=facts.answers,
                 settle=self._settle,
+                preflight=self._preflight_facts(rollout),
             )
         judgement = self._judging.judgement(rollout.key, comparison.name)
         return Inputs(
@@ -291,6 +298,9 @@ class Reconciler:
             answers=facts.answers,
             settle=self._settle,
         )
+
+    def _preflight_facts(self, rollout: Rollout) -> PreflightFacts:
+        return self._preflights.facts(rollout.key) if self._preflights else PreflightFacts()
 
     def _with_kept(self, inputs: Inputs) -> Inputs:
         """With the stable's kept template where the SeldonDeployment is gone and it is needed."""
@@ -338,6 +348,8 @@ class Reconciler:
             except NotFoundError:
                 return None
             self._gatekeeper.written_down(rollout.key, status)
+            if self._preflights:
+                self._preflights.written_down(rollout.key, status.preflight)
             if self._keeper is not None:
                 self._keeper.tell(inputs, decision)
             for note in decision.notes:
@@ -347,6 +359,8 @@ class Reconciler:
                     obj, reason=note.reason, message=note.message, warning=note.warning
                 )
         self._gatekeeper.ask(rollout.key, decision.questions)
+        if self._preflights:
+            self._preflights.ask(rollout.key, decision.preflight)
         return look_again
 
     def _count(self, rollout: Rollout, decision: Decision) -> None:

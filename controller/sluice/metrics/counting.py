@@ -57,6 +57,14 @@ class Side:
                 live=False,
             )
 
+    def widen(self, columns: int) -> None:
+        """Make room for counters that appear later; until then they stood at 0."""
+        extra = np.zeros(columns - self.columns)
+        self.columns = columns
+        self.pending = np.concatenate([self.pending, extra])
+        for pod in self._pods.values():
+            pod.last = np.concatenate([pod.last, extra])
+
     def restart(self, at: float) -> None:
         """Forget what was counted; each pod's first scrape from `at` on is its new baseline."""
         self.pending = np.zeros(self.columns)

@@ -58,14 +58,14 @@ def read_history(
                 seen[at] = True
     found: dict[Target, Floats] = {}
     for (target, _), (counted, seen) in pods.items():
-        growth = _growth(counted, seen)
+        growth = growth_between(counted, seen)
         failed = growth[:, Outcome.FAILED]
         both = np.stack([growth[:, Outcome.GOOD] + failed, failed], axis=1)
         found[target] = found[target] + both if target in found else both
     return found
 
 
-def _growth(counted: Floats, seen: np.ndarray[Any, np.dtype[np.bool_]]) -> Floats:
+def growth_between(counted: Floats, seen: np.ndarray[Any, np.dtype[np.bool_]]) -> Floats:
     """What was added between moments at which the pod was seen; a counter that fell began anew."""
     growth = np.diff(counted, axis=0)
     fell = (growth < 0).any(axis=1)

@@ -19,6 +19,7 @@ from sluice.metrics.observe import Observer
 from sluice.replay.recording import Answers, Recording
 from sluice.replay.traffic import KEY, Sides
 from sluice.simulation.cohort import STATUS_INTERVAL, Run, begun
+from sluice.simulation.serving import serving_only
 from sluice.simulation.small_world import CANDIDATE, at_rest
 
 
@@ -64,7 +65,8 @@ class Recorded(Run):
 class Played:
     """What became of it. `begin` and `decided` are moments of the recording; `seconds` may be NaN.
 
-    `baked` are seconds of the bake that the recording has, None without a promotion.
+    `baked` are seconds of the bake that the recording has, None without a promotion. `left_out`
+    are checks of answers, which no recording has.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Played:
     checks: tuple[CheckStatus, ...]
     looks: list[Look]
     happenings: list[Happening]
+    left_out: tuple[str, ...] = ()
 
     @property
     def decided(self) -> int | None:
@@ -105,15 +108,17 @@ def play(
 ) -> Played:
     """What the policy would have decided from moment `begin` to `end`.
 
-    `tell` hears of every moment that was played.
+    `tell` hears of every moment that was played. Raises UsageError where the policy has checks of
+    answers alone.
     """
+    policy, left_out = serving_only(policy)
     player = _Player(recording, sides, policy, begin)
     for index in range(begin, end + 1):
         player.pulse(index)
         tell(1)
         if player.run.ended:
             break
-    return player.result(name, end)
+    return replace(player.result(name, end), left_out=left_out)
 
 
 class _Player:

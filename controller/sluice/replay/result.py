@@ -101,6 +101,7 @@ def _result(replay: Replay, played: Played) -> dict[str, Any]:
         if played.baked is None
         else {"seconds": round(played.baked, 3), "complete": played.bake_complete},
         "checks": [check.to_dict() for check in played.checks],
+        **({"notReplayed": list(played.left_out)} if played.left_out else {}),
         "events": [
             {
                 "at": to_wire(began + happening.seconds),
@@ -213,6 +214,9 @@ def story(replay: Replay, played: Played) -> list[str]:
     lines = [f"+{in_short(seconds)}\t{text}" for seconds, text in sorted(marks, key=lambda m: m[0])]
     when = "so far" if played.outcome == "undecided" else "then"
     lines += [f"{when}\t{c.name} {c.verdict}: {c.message}" for c in played.checks]
+    if played.left_out:
+        named = ", ".join(played.left_out)
+        lines.append(f"not seen\t{named}: what a model answers is not in a recording")
     return lines
 
 

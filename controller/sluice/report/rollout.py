@@ -11,6 +11,7 @@ from sluice.api.times import from_wire, to_wire
 from sluice.report import page as html
 from sluice.report.monitoring import monitored
 from sluice.report.plots import CANDIDATE, STABLE, Line, Panel
+from sluice.report.preflight import preflight
 from sluice.report.timeline import Bar, timeline
 
 _GOOD = ("Promoted", "Pass")
@@ -54,6 +55,7 @@ def report(
         title = f"In progress: revision {status.candidate.revision}"
         parts += [html.heading(title), html.paragraph(status.message), checks(status.checks)]
     parts += monitored(status)
+    parts += _preflight_now(status)
     if plots:
         parts += [html.heading("What Prometheus counted in the newest rollout"), plots]
     if moments:
@@ -156,7 +158,16 @@ def _entry(entry: HistoryEntry) -> list[str]:
         *([key, value] for key, value in sorted(entry.source.items())),
     ]
     parts = [html.heading(f"{number}revision {entry.revision}"), html.table(["", ""], rows)]
+    if entry.preflight is not None:
+        parts.append(preflight(entry.preflight))
     return [*parts, checks(entry.checks)] if entry.checks else parts
+
+
+def _preflight_now(status: RolloutStatus) -> list[str]:
+    """That of the rollout in progress; an ended one's stands in its entry."""
+    if status.preflight is None or not status.phase.active:
+        return []
+    return [html.heading("Preflight"), preflight(status.preflight)]
 
 
 def _label(entry: HistoryEntry) -> str:

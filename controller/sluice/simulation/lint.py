@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sluice.api.base import API_VERSION, format_duration
 from sluice.api.builtin import BALANCED
@@ -15,8 +16,16 @@ from sluice.evidence.limits import events_to_pass
 from sluice.simulation.cost import LONGEST_DAYS, REALISTIC, Cost, cost_to_pass, costs
 from sluice.simulation.files import POLICY_KINDS, Document
 from sluice.simulation.findings import Finding, Level
+from sluice.simulation.lint_answers import (
+    cost_of_answers,
+    lint_answers,
+    lint_strategy,
+    lint_time,
+)
 from sluice.simulation.lint_gates import lint_gates
 from sluice.simulation.lint_monitoring import lint_monitoring
+from sluice.simulation.lint_preflight import CONFIG_MAP_KIND, lint_preflight
+from sluice.simulation.serving import serving_only
 
 ROLLOUT_KIND = "ModelRollout"
 # With a comparison closer than this many events, half a percent of errors at 20/s takes a day.
@@ -45,7 +54,25 @@ class Traffic:
 def lint(documents: Sequence[Document], traffic: Traffic) -> list[Linted]:
     """Every document of the files, in order. Policies may be referred to across files."""
     policies = {_identity(d): d for d in documents if d.kind in POLICY_KINDS}
-    return [_lint(document, policies, traffic) for document in documents]
+    named = _config_maps_named(documents)
+    return [
+        _lint(document, policies, traffic, documents)
+        for document in documents
+        # What is only there for a preflight is told at the rollout.
+        if document.kind != CONFIG_MAP_KIND or document.name not in named
+    ]
+
+
+def _config_maps_named(documents: Sequence[Document]) -> set[str]:
+    """Names of the ConfigMaps that rollouts take their preflight's requests from."""
+    found = set()
+    for document in documents:
+        here: Any = document.content if document.kind == ROLLOUT_KIND else None
+        for key in ("spec", "preflight", "requests", "configMap", "name"):
+            here = here.get(key) if isinstance(here, Mapping) else None
+        if isinstance(here, str):
+            found.add(here)
+    return found
 
 
 def _identity(document: Document) -> tuple[str, str]:
@@ -53,7 +80,10 @@ def _identity(document: Document) -> tuple[str, str]:
 
 
 def _lint(
-    document: Document, policies: Mapping[tuple[str, str], Document], traffic: Traffic
+    document: Document,
+    policies: Mapping[tuple[str, str], Document],
+    traffic: Traffic,
+    documents: Sequence[Document],
 ) -> Linted:
     if document.kind not in (*POLICY_KINDS, ROLLOUT_KIND):
         what = f"kind {document.kind or '(none)'} is not looked at"
@@ -64,7 +94,7 @@ def _lint(
         what = f"expected {API_VERSION}, found {document.content.get('apiVersion')!r}"
         found.append(Finding(Level.ERROR, "apiVersion", what, f"write apiVersion: {API_VERSION}"))
     try:
-        policy = _policy_of(document, policies, found)
+        policy = _policy_of(document, policies, found, documents)
     except SpecError as error:
         what = str(error)
         found.append(Finding(Level.ERROR, "spec", what, "correct what is named"))
@@ -72,13 +102,24 @@ def _lint(
     if policy is None:
         return Linted(document, tuple(found))
     found += lint_policy(policy, traffic)
-    known = traffic.rps is not None and traffic.error_rate is not None
-    taken = costs(policy, traffic.rps or 0.0, traffic.error_rate or 0.0) if known else []
-    return Linted(document, tuple(found), tuple(taken))
+    return Linted(document, tuple(found), _costs(policy, traffic))
+
+
+def _costs(policy: CanaryPolicySpec, traffic: Traffic) -> tuple[Cost, ...]:
+    if traffic.rps is None or traffic.error_rate is None:
+        return ()
+    taken = []
+    if plans_of(policy):
+        taken = costs(serving_only(policy)[0], traffic.rps, traffic.error_rate)
+    answers = [check for check in policy.checks if check.metric.of_answers]
+    return (*taken, *(cost_of_answers(policy, check, traffic.rps) for check in answers))
 
 
 def _policy_of(
-    document: Document, policies: Mapping[tuple[str, str], Document], found: list[Finding]
+    document: Document,
+    policies: Mapping[tuple[str, str], Document],
+    found: list[Finding],
+    documents: Sequence[Document],
 ) -> CanaryPolicySpec | None:
     """The policy that judges; None where it is not among the files."""
     if document.kind != ROLLOUT_KIND:
@@ -88,6 +129,9 @@ def _policy_of(
     policy = _named_policy(rollout.spec, policies, found)
     found += lint_gates(rollout.namespace, rollout.name, rollout.spec, policy)
     found += lint_monitoring(rollout.spec.monitoring)
+    if policy is not None:
+        found += lint_strategy(rollout.spec, policy)
+    found += lint_preflight(rollout.namespace, rollout.spec.preflight, documents)
     return policy
 
 
@@ -124,8 +168,15 @@ def _missing_policy(kind: str, name: str) -> Finding:
 def lint_policy(policy: CanaryPolicySpec, traffic: Traffic) -> list[Finding]:
     """What contradicts itself, can never be, or promises what it cannot keep."""
     found = _holds(policy) + _warmups(policy) + _steps(policy) + _bake(policy, traffic)
-    for number, (check, plan) in enumerate(zip(policy.checks, plans_of(policy), strict=True)):
+    plans = {plan.name: plan for plan in plans_of(policy)}
+    for number, check in enumerate(policy.checks):
         where = f"spec.checks[{number}] ({check.name})"
+        plan = plans.get(check.name)
+        if plan is None:
+            found += lint_answers(where, check, policy)
+            if traffic.rps is not None:
+                found += lint_time(where, policy, check, traffic.rps)
+            continue
         if check.limit is not None:
             found += _limit(where, plan, traffic)
         else:
@@ -199,7 +250,7 @@ def _bake(policy: CanaryPolicySpec, traffic: Traffic) -> list[Finding]:
 
 def _steps(policy: CanaryPolicySpec) -> list[Finding]:
     last = len(policy.steps) - 1
-    if policy.steps[last].weight < 100 or not any(c.compare for c in policy.checks):
+    if policy.steps[last].weight < 100 or not any(c.compare or c.difference for c in policy.checks):
         return []
     only = last == 0
     what = "at weight 100 the stable gets no requests, so nothing can be compared with it" + (

@@ -15,6 +15,7 @@ from sluice.simulation.bounds import Bound, least_to_harm, least_to_pass
 from sluice.simulation.cohort import Cohort, Ended
 from sluice.simulation.outcomes import summary
 from sluice.simulation.scenario import Scenario, Truth
+from sluice.simulation.serving import serving_only
 from sluice.simulation.traffic import K, intervals
 
 CHUNK = 250
@@ -40,7 +41,11 @@ def simulate(
     jobs: int = 1,
     tell: Callable[[int], None] = lambda _: None,
 ) -> list[dict[str, Any]]:
-    """One result per scenario, in order. `tell` is called with each number of finished runs."""
+    """One result per scenario, in order. `tell` is called with each number of finished runs.
+
+    Checks of answers are not played: `notSimulated` of each result names them.
+    """
+    policy, left_out = serving_only(policy)
     limits = [limit_of(policy, scenario) for scenario in scenarios]
     tasks = [
         task
@@ -51,8 +56,9 @@ def simulate(
     for task, ended in zip(tasks, _played(tasks, jobs), strict=True):
         parts[task.scenario].append(ended)
         tell(task.runs)
+    untold = {"notSimulated": list(left_out)} if left_out else {}
     return [
-        summary(scenario, part, limit)
+        summary(scenario, part, limit) | untold
         for scenario, part, limit in zip(scenarios, parts, limits, strict=True)
     ]
 

@@ -40,7 +40,8 @@ class FakePrometheus:
     With a clock and `scrape_seconds` it scrapes by itself at multiples of that time; without, when
     told to. Settable: `down` (connections are refused), `hangs` (they time out), `status` (an HTTP
     status with which it refuses everything), `warnings`, `answers` (PromQL -> result elements),
-    `unreachable` (pods whose scrapes fail), `refuses_ranges`. `queries`, `range_queries` (how many)
+    `unreachable` (pods whose scrapes fail), `refuses_ranges`, `refuses` (queries with this text in
+    them are refused, "" none). `queries`, `range_queries` (how many)
     and `headers` keep what was asked.
     """
 
@@ -54,6 +55,7 @@ class FakePrometheus:
         self.answers: dict[str, list[dict[str, Any]]] = {}
         self.unreachable: set[str] = set()
         self.refuses_ranges = False
+        self.refuses = ""
         self.range_queries = 0
         self.queries: list[str] = []
         self.headers: dict[str, str] = {}
@@ -278,6 +280,8 @@ class _Transport(BaseAdapter):
 
     def _answer(self, given: dict[str, str], *, of_range: bool) -> tuple[int, dict[str, Any]]:
         fake, promql = self._prometheus, given["query"]
+        if fake.refuses and fake.refuses in promql:
+            return 422, {"status": "error", "error": f"told to refuse what asks for {fake.refuses}"}
         try:
             if of_range:
                 fake.range_queries += 1

@@ -152,7 +152,9 @@ def test_no_role_has_wildcards_or_secrets(values: Path) -> None:
     for name, rule in rules(values):
         every = [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
         assert not any("*" in each for each in every), name
-        assert not {"secrets", "configmaps", "pods/exec"} & set(rule["resources"]), name
+        assert not {"secrets", "pods/exec"} & set(rule["resources"]), name
+        if "configmaps" in rule["resources"]:
+            assert (name, rule["verbs"]) == ("sluice-controller-preflight", ["get"])
         assert not {"escalate", "bind", "impersonate"} & set(rule["verbs"]), name
 
 
@@ -229,7 +231,7 @@ def namespace_peer(name: str) -> dict[str, Any]:
     ],
 )
 def test_prometheus_is_reached_where_its_url_says(url: str, rule: dict[str, Any]) -> None:
-    dns, api_server, prometheus = egress(url)
+    dns, api_server, prometheus, _models = egress(url)
     assert prometheus == rule
     assert {port["port"] for port in dns["ports"]} == {53}
     assert {port["port"] for port in api_server["ports"]} == {443, 6443}
@@ -237,11 +239,29 @@ def test_prometheus_is_reached_where_its_url_says(url: str, rule: dict[str, Any]
 
 def test_what_the_user_adds_comes_on_top() -> None:
     peer = namespace_peer("approvals")
-    *_, prometheus, added = egress(
+    *_, prometheus, _models, added = egress(
         "http://p.m:1", egress=[peer], prometheusTo=[{"podSelector": {}}]
     )
     assert added == peer
     assert prometheus == {"to": [{"podSelector": {}}]}
+
+
+def test_models_are_reached_at_their_pods_or_where_the_user_says_or_not_at_all() -> None:
+    url = "http://p.m:1"
+    models = egress(url)[-1]
+    seldons = {"matchLabels": {"app.kubernetes.io/managed-by": "seldon-core"}}
+    assert models["to"] == [{"namespaceSelector": {}, "podSelector": seldons}]
+    assert [port["port"] for port in models["ports"]] == [8000, 9000]
+    narrow = egress(url, models={"to": [{"podSelector": {}}], "ports": [8080]})[-1]
+    assert narrow["to"] == [{"podSelector": {}}]
+    assert [port["port"] for port in narrow["ports"]] == [8080]
+    assert len(egress(url, models={"enabled": False})) == len(egress(url)) - 1
+
+
+def test_configmaps_are_not_read_where_the_user_does_not_want_that() -> None:
+    text = render(values={"rbac": {"preflight": False}})
+    assert "configmaps" not in text
+    assert "sluice-controller-preflight" not in text
 
 
 def test_only_the_port_of_probes_and_metrics_lets_anything_in() -> None:

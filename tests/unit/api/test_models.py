@@ -147,6 +147,34 @@ CHECKS: dict[str, tuple[dict[str, Any], str]] = {
         {"compare": {"acceptableRatio": 3, "unacceptableRatio": 2}},
         r"unacceptableRatio \(2\) must be greater than acceptableRatio \(3\)",
     ),
+    "difference of errors": (
+        {"difference": {}},
+        "difference is for the metrics predictions and feedback, found error-rate",
+    ),
+    "predictions compared": (
+        {"metric": "predictions", "compare": {}},
+        "predictions needs difference and neither compare nor limit",
+    ),
+    "feedback with both": (
+        {"metric": "feedback", "difference": {}, "limit": {"max": 0.1}},
+        "feedback needs difference and neither compare nor limit",
+    ),
+    "perClass of predictions": (
+        {"metric": "predictions", "difference": {"perClass": True}},
+        "perClass is for feedback, found predictions",
+    ),
+    "shares the wrong way round": (
+        {"metric": "feedback", "difference": {"acceptable": 0.1, "unacceptable": 0.05}},
+        r"unacceptable \(0.05\) must be greater than acceptable \(0.1\)",
+    ),
+    "points for shares": (
+        {"metric": "feedback", "difference": {"acceptable": 2, "unacceptable": 10}},
+        "difference.acceptable",
+    ),
+    "a slice twice": (
+        {"metric": "predictions", "difference": {"slices": ["region", "region"]}},
+        "each of slices is named once",
+    ),
 }
 
 

@@ -103,6 +103,10 @@ STATES: dict[str, tuple[str, dict[str, Any]]] = {
             "RollingBack",
         )
     },
+    "waiting for the preflight": (
+        "m:3",
+        {"phase": "Preparing", "candidate": revision_status("m:3")},
+    ),
     "RolledBack": ("m:3", {"phase": "RolledBack", "rejected": revision_status("m:3")}),
 }
 

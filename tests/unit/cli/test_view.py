@@ -128,6 +128,20 @@ def test_limits_are_shown_in_their_own_unit() -> None:
     assert value(None, None) == "-"
 
 
+def test_a_check_of_answers_shows_what_its_numbers_are_of() -> None:
+    difference = {"acceptable": 0.02, "unacceptable": 0.1}
+    asked = {"name": "p", "metric": "predictions", "difference": difference}
+    check = CheckStatus(
+        name="p", verdict=Verdict.HARM, about="virginica", candidate=0.12, stable=0.31
+    )
+    shown = "virginica 12% (stable 31%; fine to 2 points either way, too much from 10)"
+    assert values(check, Check.model_validate(asked)) == shown
+    wrong = check.model_copy(update={"about": "true virginica: wrong"})
+    feedback = Check.model_validate({**asked, "metric": "feedback"})
+    assert values(wrong, feedback).endswith("fine to 2 points, too much from 10)")
+    assert values(check, None) == "virginica 12% (stable 31%)"
+
+
 def test_the_rate_is_that_of_the_last_two_statuses() -> None:
     def status(at: float, samples: int, revision: str = "bbbb") -> RolloutStatus:
         return RolloutStatus.model_validate(

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from sluice.compare.answers import Answer
-from sluice.compare.asking import Request, Url, ask_both, read_requests
+from sluice.compare.asking import ask_both
+from sluice.compare.lines import Request, read_requests
 from sluice.compare.totals import Tolerance, Totals
+from sluice.compare.url import Url
 from sluice.errors import UsageError
 
 from .messages import SETOSA, ndarray

@@ -38,7 +38,13 @@ def test_no_finding_is_made_in_a_way_the_test_above_cannot_see() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["controller.yaml", "controller-routes.yaml", "controller-retraining.yaml"]
+    "name",
+    [
+        "controller.yaml",
+        "controller-preflight.yaml",
+        "controller-retraining.yaml",
+        "controller-routes.yaml",
+    ],
 )
 def test_the_roles_that_are_asked_for_are_the_shipped_ones(name: str) -> None:
     shipped = (ROOT / "charts" / "sluice" / "files" / "rbac" / name).read_text()
@@ -46,6 +52,7 @@ def test_the_roles_that_are_asked_for_are_the_shipped_ones(name: str) -> None:
     assert (ROOT / "manifests" / "rbac" / name).read_text() == shipped
     assert {path.name for path in roles.FILES.iterdir()} == {
         "controller.yaml",
+        "controller-preflight.yaml",
         "controller-routes.yaml",
         "controller-retraining.yaml",
     }

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-SOURCES = ("api", "engine", "evidence", "loops", "seldon")
+SOURCES = ("api", "engine", "evidence", "loops", "metrics", "seldon")
 PATTERNS = (
     r'reason="([A-Z]\w+)"',
     r'SpecError\(\s*"([A-Z]\w+)"',
@@ -15,6 +15,7 @@ PATTERNS = (
     r'begin_rollback\(\s*draft,\s*"([A-Z]\w+)"',
     r'return "(?:True|False|Unknown)", "([A-Z]\w+)"',
     r'return Verdict\.\w+, "([A-Z]\w+)"',
+    r'Incomparable\(\s*"([A-Z]\w+)"',
 )
 
 

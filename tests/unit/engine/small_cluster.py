@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sluice.api.policy import CanaryPolicySpec
+from sluice.api.preflight import PreflightState
 from sluice.api.rollout import COMMAND_ANNOTATION, Rollout, RolloutSpec
 from sluice.api.status import CheckStatus, Phase, RolloutStatus, Verdict
 from sluice.engine.commands import Command, Request
@@ -13,6 +14,7 @@ from sluice.engine.decide import decide
 from sluice.engine.facts import Answer, Elsewhere, Question
 from sluice.engine.inputs import Decision, Desired, Inputs
 from sluice.engine.plan import Plan
+from sluice.engine.preflight_facts import PreflightAnswer, PreflightFacts, PreflightWish
 from sluice.engine.world import DeploymentHealth, LivePredictor, World
 
 POLICY = CanaryPolicySpec.model_validate(
@@ -76,6 +78,8 @@ class SmallCluster:
     changed_by: str | None = None
     change_cause: str | None = None
     settling: float = 0.0  # seconds
+    preflight: dict[str, Any] | None = None
+    compared: PreflightFacts = field(default_factory=PreflightFacts)
     keeps_templates: bool = True
 
     def world(self) -> World:
@@ -163,6 +167,7 @@ class SmallCluster:
                 "progressDeadlineSeconds": self.deadline,
                 "gates": self.gates,
                 "rollbackWindow": {"revisions": self.rollback_revisions},
+                "preflight": self.preflight,
             }
         )
         rollout = Rollout(
@@ -195,6 +200,7 @@ class SmallCluster:
             elsewhere=self.elsewhere,
             answers=self.answers,
             settle=self.settling,
+            preflight=self.compared,
             kept=self._kept(),
         )
 
@@ -271,6 +277,18 @@ class SmallCluster:
         """The webhook answers the question of the last pass."""
         q = self.asked()[name]
         self.answers[q.id] = Answer(q.id, q.attempt, allowed, message, self.now, answered)
+
+    def wish(self) -> PreflightWish | None:
+        """What the last pass wants both revisions to be asked."""
+        return self.decisions[-1].preflight
+
+    def compare(self, state: PreflightState, message: str = "numbers", **found: Any) -> None:
+        """What was wanted in the last pass comes to this."""
+        wish = self.wish()
+        assert wish is not None, f"nobody asks: {self.status}"
+        found |= {"state": state, "message": message}
+        answer = PreflightAnswer(wish.question, wish.attempt, self.now, found)
+        self.compared = PreflightFacts(answer)
 
     def gate(self, name: str) -> tuple[str, str]:
         """State and message of a gate as the status shows it."""

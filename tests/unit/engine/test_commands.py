@@ -37,6 +37,12 @@ def preparing() -> SmallCluster:
     return cluster
 
 
+def comparing() -> SmallCluster:
+    cluster = SmallCluster(preflight={"requests": {"configMap": {"name": "r"}}}).begun()
+    cluster.run(2)
+    return cluster
+
+
 def shadowing() -> SmallCluster:
     shadow = {"canary": {"shadow": {"percent": 50, "hold": "1h"}}}
     return SmallCluster(strategy=shadow).begun().until(Phase.SHADOWING)
@@ -87,6 +93,7 @@ STATES: dict[str, tuple[Callable[[], SmallCluster], Phase]] = {
     "Idle": (idle, Phase.IDLE),
     "waiting for a gate": (waiting, Phase.IDLE),
     "Preparing": (preparing, Phase.PREPARING),
+    "waiting for the preflight": (comparing, Phase.PREPARING),
     "Shadowing": (shadowing, Phase.SHADOWING),
     "Previewing": (previewing, Phase.PREVIEWING),
     "Stepping": (stepping, Phase.STEPPING),
@@ -121,6 +128,8 @@ def outcome(before: SmallCluster, after: SmallCluster) -> str:
         return "shadow ends"
     if now.phase is Phase.PROMOTING:
         return "all traffic"
+    if was.phase is Phase.PREPARING and now.phase is Phase.STEPPING:
+        return "first step"
     if now.step is not None and was.step is not None and now.step.index == was.step.index + 1:
         return "next step"
     return f"{was.phase} -> {now.phase}"

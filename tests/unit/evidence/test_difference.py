@@ -110,6 +110,25 @@ def binomial(n: int, p: float) -> np.ndarray:
     return out
 
 
+@pytest.mark.parametrize("requests", [60, 6000])
+@pytest.mark.parametrize("when", [0, 1, 10])
+def test_a_sudden_change_that_one_side_shows_an_increment_early_is_no_harm(
+    requests: int, when: int
+) -> None:
+    sets, rng = cuts(3), np.random.default_rng(129)
+    fleet, keys = DifferenceFleet(len(sets)), [str(run) for run in range(50)]
+    before, after = [0.4, 0.3, 0.3], [0.05, 0.05, 0.9]
+    for key in keys:
+        fleet.open(key, DifferencePlan(tuple("abc"), 0.02, 0.1))
+    past = rng.multinomial(2 * requests, before, (60, len(keys))).astype(float)
+    fleet.remember(keys, *by_cut(past, sets))
+    for i in range(when + 20):
+        c = rng.multinomial(requests, after if i >= when else before, len(keys))
+        s = rng.multinomial(requests, after if i > when else before, len(keys))
+        fleet.update(keys, *by_cut(c.astype(float), sets), *by_cut(s.astype(float), sets))
+        assert not fleet.verdicts(keys)[0].any(), f"increment {i}"
+
+
 def test_slices_have_one_risk_and_the_rare_one_stays_undecided() -> None:
     names = ("eu", "us", "rare")
     fleet = DifferenceFleet(3)

@@ -7,6 +7,7 @@ so the objects are the ones the contract was checked with.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ from sluice.loops.gatekeeping import Gatekeeper
 from sluice.loops.judging import Judging
 from sluice.loops.keeping import Keeper
 from sluice.loops.own_metrics import OwnMetrics
+from sluice.loops.preflights import Preflights
 from sluice.loops.pulse import Pulse
 from sluice.loops.reconcile import Policies, Reconciler
 from sluice.loops.stores import Index, OwnWrites
@@ -96,8 +98,15 @@ class Told:
 class SmallLoop:
     """One rollout; `tick` is ten seconds of life with traffic."""
 
-    def __init__(self, *, watched: tuple[str, ...] = (), audit: AuditLog | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        watched: tuple[str, ...] = (),
+        audit: AuditLog | None = None,
+        preflights: Callable[[], Preflights | None] = lambda: None,
+    ) -> None:
         self.watched = watched
+        self.preflights = preflights
         self.audit = audit
         self.kube = FakeKube()
         self.client = self.kube.client()
@@ -133,6 +142,7 @@ class SmallLoop:
             gatekeeper=Gatekeeper(self.rollouts, None, self.watched),
             keeper=Keeper(self.client, from_client(self.client).pods, self.audit),
             aftercare=self.aftercare(),
+            preflights=self.preflights(),
         )
         self.pulse = Pulse(
             clock=self.clock,

@@ -87,6 +87,19 @@ def test_the_documented_fields_are_those_that_come_out() -> None:
         assert set(part) <= documented, set(part) - documented
 
 
+def test_checks_of_answers_are_said_not_to_be_in_a_recording(tmp_path: Path) -> None:
+    document = yaml.safe_load((ROOT / "canary_policies" / "balanced.yaml").read_text())
+    answers = {"name": "answers", "metric": "predictions", "difference": {}}
+    document["spec"]["checks"].append(answers)
+    path = tmp_path / "answers.yaml"
+    path.write_text(yaml.safe_dump(document))
+    typed = ("--file", EXAMPLE, "--stable", "v1", "--candidate", "v3", "--policy", str(path))
+    (found,) = json.loads(run(*typed, "-o", "json").stdout)["results"]
+    assert found["notReplayed"] == ["answers"]
+    assert [c["name"] for c in found["checks"]] == ["errors", "latency"]
+    assert "answers: what a model answers is not in a recording" in run(*typed).stdout
+
+
 def test_the_example_is_small() -> None:
     assert (ROOT / EXAMPLE).stat().st_size < 60_000
 

@@ -6,10 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from sluice.cli.main import app
 from sluice.errors import UsageError
+from sluice.evidence import plans_of
+from sluice.simulation.files import read_policy
+from sluice.simulation.serving import serving_only
 
 BALANCED = str(Path(__file__).parents[3] / "canary_policies" / "balanced.yaml")
 SCENARIO = """
@@ -45,6 +49,39 @@ def test_simulate_prints_a_table(scenario: str) -> None:
     lines = simulate("--scenario", scenario).splitlines()
     assert lines[0].startswith("SCENARIO")
     assert "100.0%" in lines[1]
+
+
+def with_answers(tmp_path: Path, *, alone: bool = False) -> str:
+    document = yaml.safe_load(Path(BALANCED).read_text())
+    answers = {"name": "answers", "metric": "predictions", "difference": {}}
+    document["spec"]["checks"] = [answers] + ([] if alone else document["spec"]["checks"])
+    path = tmp_path / "answers.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return str(path)
+
+
+def test_checks_of_answers_are_said_not_to_be_simulated(tmp_path: Path, scenario: str) -> None:
+    typed = ["simulate", "--policy", with_answers(tmp_path), "--runs", "20", "--jobs", "1"]
+    result = CliRunner().invoke(app, [*typed, "--scenario", scenario, "-o", "json"])
+    assert result.exit_code == 0, result.output
+    (found,) = json.loads(result.stdout)
+    assert found["notSimulated"] == ["answers"]
+    assert found["rolledBack"]["n"] == 20
+    assert "Not simulated: answers." in result.stderr
+
+
+def test_a_policy_of_answers_alone_cannot_be_simulated(tmp_path: Path, scenario: str) -> None:
+    typed = ["simulate", "--policy", with_answers(tmp_path, alone=True), "--scenario", scenario]
+    result = CliRunner().invoke(app, typed)
+    assert isinstance(result.exception, UsageError)
+    assert "only checks of answers (answers)" in str(result.exception)
+
+
+def test_the_others_keep_their_part_of_the_risk(tmp_path: Path) -> None:
+    whole = read_policy(Path(with_answers(tmp_path)))
+    reduced, left_out = serving_only(whole)
+    assert left_out == ("answers",)
+    assert [p.alpha for p in plans_of(reduced)] == pytest.approx([p.alpha for p in plans_of(whole)])
 
 
 def test_scenarios_of_one_name_are_refused(scenario: str) -> None:

@@ -129,6 +129,87 @@ def test_rollout_is_judged_by_the_policy_it_names() -> None:
     assert "spec.template" in findings(empty)[0].what
 
 
+ANSWERS = {"name": "answers", "metric": "predictions", "difference": {"unacceptable": 0.1}}
+TRUTHS = {"name": "truths", "metric": "feedback", "difference": {"perClass": True}}
+
+
+def test_checks_of_answers_are_fine_and_say_what_they_take() -> None:
+    asked = policy(checks=[COMPARE, ANSWERS, TRUTHS])
+    assert findings(asked, rps=20, error_rate=0.005) == ()
+    told = {c.check or c.what: c for c in lint([asked], Traffic(20, 0.005))[0].costs}
+    assert told["answers"].requests == pytest.approx(520, abs=60)
+    truths = told["truths: Pass of a candidate like the stable"]
+    assert truths.minutes is None
+    assert truths.requests == pytest.approx(540, abs=20)
+
+
+def test_a_policy_of_answers_alone_has_its_costs_too() -> None:
+    (linted,) = lint([policy(checks=[ANSWERS])], Traffic(20, 0.005))
+    assert [cost.check for cost in linted.costs] == ["answers"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "level", "where", "says"),
+    [
+        (
+            {"checks": [{**ANSWERS, "difference": {"acceptable": 0, "unacceptable": 0.005}}]},
+            "warning",
+            "spec.checks[0] (answers).difference.unacceptable",
+            "0.5 points are so few",
+        ),
+        (
+            {"checks": [ANSWERS], "bakeHoldback": 0},
+            "note",
+            "spec.checks[0] (answers)",
+            "answers are not compared then",
+        ),
+        (
+            {"checks": [ANSWERS], "steps": [{"weight": 100}]},
+            "error",
+            "spec.steps[0].weight",
+            "nothing can be compared",
+        ),
+        (
+            {"checks": [ANSWERS], "onUndecided": {"after": "2m"}},
+            "error",
+            "spec.checks[0] (answers)",
+            "it will be given up",
+        ),
+    ],
+)
+def test_answers_that_cannot_be_judged_are_told(
+    spec: dict[str, Any], level: str, where: str, says: str
+) -> None:
+    found = [f for f in findings(policy(**spec), rps=0.5) if f.where == where]
+    assert [f.level.value for f in found] == [level]
+    assert says in found[0].what
+
+
+@pytest.mark.parametrize(
+    ("strategy", "says"),
+    [
+        ({"blueGreen": {"checks": [COMPARE, ANSWERS]}}, "one version has all the traffic: answers"),
+        (
+            {"blueGreen": {"shadow": {"percent": 50}, "checks": [ANSWERS, TRUTHS]}},
+            "no truth comes about them: truths can",
+        ),
+        ({"blueGreen": {"shadow": {"percent": 50}, "checks": [ANSWERS]}}, ""),
+        ({"canary": {"shadow": {"percent": 50}, "checks": [ANSWERS, TRUTHS]}}, ""),
+    ],
+)
+def test_a_strategy_that_gives_nothing_to_compare_is_told(
+    strategy: dict[str, Any], says: str
+) -> None:
+    spec = {
+        "template": {"spec": {"predictors": [{"graph": {"name": "m"}}]}},
+        "strategy": strategy,
+    }
+    content = {"apiVersion": "sluice.dev/v1alpha1", "kind": "ModelRollout", "spec": spec}
+    found = findings(Document("r.yaml", 1, content | {"metadata": {"name": "m"}}))
+    told = [f.what for f in found if f.where.startswith("spec.strategy.blueGreen")]
+    assert [says in what for what in told] == ([True] if says else [])
+
+
 def test_other_kinds_are_left_alone() -> None:
     found = findings(Document("x.yaml", 1, {"kind": "Service"}))
     assert [f.level for f in found] == [Level.NOTE]

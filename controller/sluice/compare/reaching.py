@@ -1,21 +1,24 @@
-"""The two predictors of a rollout in progress, to be asked from outside the cluster.
+"""The ways to a predictor's own Service, past the traffic split.
 
-By way of the API server's proxy of Services, which needs no port-forward and nothing but the right
-to it. A pod on a loopback address, as in the sandbox, is asked itself: the API server proxies to no
-such address.
+Inside the cluster by its name. From outside by way of the API server's proxy of Services, which
+needs no port-forward and nothing but the right to it. A pod on a loopback address, as in the
+sandbox, is asked itself: the API server proxies to no such address.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import json
+import os
 import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from sluice.api.status import RolloutStatus
 from sluice.compare.answers import Answer
-from sluice.compare.asking import PATH, Side, Url
+from sluice.compare.asking import Side
+from sluice.compare.url import PATH, Url
 from sluice.errors import ApiError, ForbiddenError, NotAllowedError
 from sluice.kube.client import Client
 from sluice.kube.resources import PODS, SELDON_DEPLOYMENTS
@@ -28,10 +31,12 @@ _KUBERNETES = "Status"
 class Proxied:
     """A predictor's Service behind the API server."""
 
-    def __init__(self, client: Client, namespace: str, service: str, port: int) -> None:
+    def __init__(
+        self, client: Client, namespace: str, service: str, port: int, path: str = PATH
+    ) -> None:
         self._client = client
         target = quote(f"http:{service}:{port}", safe=":")
-        self._path = f"/api/v1/namespaces/{quote(namespace)}/services/{target}/proxy{PATH}"
+        self._path = f"/api/v1/namespaces/{quote(namespace)}/services/{target}/proxy{path}"
         self.where = f"{service}.{namespace}:{port} through the API server"
 
     def ask(self, body: str) -> Answer:
@@ -39,12 +44,59 @@ class Proxied:
         try:
             status, got = self._client.exchange("POST", self._path, json.loads(body))
         except ApiError as error:
-            return Answer(0, time.perf_counter() - begun, trouble=_words(error))
+            late = "timed out" in str(error)
+            words = "timeout" if late else "no connection"
+            return Answer(0, time.perf_counter() - begun, trouble=words, reached=late)
         seconds = time.perf_counter() - begun
         # What the proxy itself has to say is no answer of the model.
         if status >= 400 and (said := _of_kubernetes(got)):
-            return Answer(0, seconds, got, trouble=said)
+            return Answer(0, seconds, got, trouble=said, reached=False)
         return Answer(status, seconds, got)
+
+    def close(self) -> None:
+        """Its connections are the client's."""
+
+
+def path_of(protocol: str, predictor: Mapping[str, Any]) -> str:
+    """Where predictions are asked for, by the SeldonDeployment's protocol."""
+    name = quote(str((predictor.get("graph") or {}).get("name", "")))
+    return {
+        "v2": f"/v2/models/{name}/infer",
+        "kfserving": f"/v2/models/{name}/infer",
+        "tensorflow": f"/v1/models/{name}:predict",
+    }.get(protocol, PATH)
+
+
+def in_cluster() -> bool:
+    """This process is a pod's, and Services have names and addresses for it."""
+    return bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
+
+
+def predictor_side(
+    client: Client,
+    namespace: str,
+    deployment: str,
+    predictor: Mapping[str, Any],
+    *,
+    protocol: str,
+    timeout: float,
+    parallel: int,
+    inside: bool,
+) -> Url | Proxied:
+    """One predictor's own Service. `inside` the cluster: by its name. Raises ApiError."""
+    path = path_of(protocol, predictor)
+    service = service_name(deployment, predictor)
+    port = urlsplit(address_of(deployment, namespace, predictor)).port or 8000
+    if inside:
+        # Without the cluster's domain, which need not be cluster.local.
+        url = f"http://{service}.{namespace}.svc:{port}"
+        return Url(url, timeout=timeout, parallel=parallel, path=path, outside=True)
+    pod = _loopback(client, namespace, service)
+    if pod is not None:
+        return Url(f"http://{pod}:{port}", timeout=timeout, parallel=parallel, path=path)
+    calm = client.with_timeout(Timeout(min(5.0, timeout), timeout))
+    _may(calm, namespace, service, port)
+    return Proxied(calm, namespace, service, port, path)
 
 
 def sides(
@@ -59,10 +111,10 @@ def sides(
             f"{namespace}/{name} has no rollout in progress (phase {status.phase}): there is no "
             "candidate to compare with; give --stable URL and --candidate URL for other versions"
         )
-    sdep = client.get(SELDON_DEPLOYMENTS, name, namespace)
+    deployment = (rollout.get("spec") or {}).get("seldonDeploymentName") or name
+    sdep = client.get(SELDON_DEPLOYMENTS, deployment, namespace)
     predictors = {one["name"]: one for one in sdep["spec"].get("predictors") or []}
-    calm = client.with_timeout(Timeout(min(5.0, timeout), timeout))
-    found = []
+    found: list[Side] = []
     for revision in (status.stable, status.candidate):
         predictor = predictors.get(revision.predictor)
         if predictor is None:
@@ -70,16 +122,12 @@ def sides(
                 f"{namespace}/{name}: predictor {revision.predictor} is not in the "
                 "SeldonDeployment yet; wait until the candidate is there"
             )
-        service = service_name(name, predictor)
-        port = urlsplit(address_of(name, namespace, predictor)).port or 8000
-        address = _loopback(client, namespace, service)
-        side: Side
-        if address is not None:
-            side = Url(f"http://{address}:{port}", timeout=timeout, parallel=parallel)
-        else:
-            side = Proxied(calm, namespace, service, port)
-            _may(calm, namespace, service, port)
-        found.append(side)
+        found.append(
+            predictor_side(
+                client, namespace, deployment, predictor, timeout=timeout, parallel=parallel,
+                protocol=str(sdep["spec"].get("protocol", "")), inside=False,
+            )
+        )  # fmt: skip
     return found[0], found[1]
 
 
@@ -127,7 +175,3 @@ def _of_kubernetes(body: bytes) -> str:
     if isinstance(found, dict) and found.get("kind") == _KUBERNETES and "apiVersion" in found:
         return f"API server: {found.get('reason') or found.get('code')}"
     return ""
-
-
-def _words(error: ApiError) -> str:
-    return "timeout" if "timed out" in str(error) else "no connection"

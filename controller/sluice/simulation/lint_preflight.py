@@ -1,0 +1,70 @@
+"""What is wrong with a ModelRollout's preflight, and with its requests where they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sluice.api.preflight import Preflight
+from sluice.compare.exact import tries_needed
+from sluice.compare.lines import content_of, requests_in, rows_of
+from sluice.compare.totals import Tolerance
+from sluice.errors import RequestsError
+from sluice.simulation.files import Document
+from sluice.simulation.findings import Finding, Level
+
+CONFIG_MAP_KIND = "ConfigMap"
+_WHERE = "spec.preflight"
+
+
+def lint_preflight(
+    namespace: str, preflight: Preflight | None, documents: Sequence[Document]
+) -> list[Finding]:
+    """Findings about `spec.preflight`; ConfigMaps among `documents` are read."""
+    if preflight is None:
+        return []
+    source = preflight.requests.config_map
+    where = f"{_WHERE}.requests.configMap"
+    held = _config_map(namespace, source.name, documents)
+    if held is None:
+        what = f"ConfigMap {source.name} is not among the files, so its requests are not checked"
+        fix = "give its file too; a rollout waits until it is there"
+        return [Finding(Level.NOTE, where, what, fix)]
+    try:
+        content = content_of(held.content, source.key)
+        rows = [rows_of(request) for request in requests_in(content)]
+    except RequestsError as error:
+        what = f"{held.where}: {source.name}/{source.key}: {error}"
+        return [Finding(Level.ERROR, where, what, "correct it: the rollout would wait for it")]
+    if not rows:
+        what = f"{held.where}: {source.name}/{source.key} has no request"
+        return [Finding(Level.ERROR, where, what, "put one request body on each line")]
+    return _enough(preflight, sum(rows), len(rows))
+
+
+def _enough(preflight: Preflight, rows: int, requests: int) -> list[Finding]:
+    least = tries_needed(preflight.agreement, Tolerance().risk)
+    found = []
+    if rows < least:
+        what = (
+            f"{rows:,} rows can never show that {preflight.agreement:.4g} of them agree, even if "
+            f"all do: that takes {least:,}"
+        )
+        fix = "send more requests, or lower agreement; 1 asks for no more than that all agree"
+        found.append(Finding(Level.ERROR, f"{_WHERE}.agreement", what, fix))
+    if preflight.slower is not None and requests < (halves := tries_needed(0.5, Tolerance().risk)):
+        what = f"{requests} requests can never show that fewer than half are slower: {halves} can"
+        fix = "send more requests, or remove slower"
+        found.append(Finding(Level.ERROR, f"{_WHERE}.slower", what, fix))
+    return found
+
+
+def _config_map(namespace: str, name: str, documents: Sequence[Document]) -> Document | None:
+    """The ConfigMap of that name; one that names no namespace goes with the rollout."""
+    for document in documents:
+        if document.kind != CONFIG_MAP_KIND or document.name != name:
+            continue
+        meta = document.content.get("metadata")
+        there = meta.get("namespace") if isinstance(meta, Mapping) else None
+        if not there or not namespace or there == namespace:
+            return document
+    return None
