@@ -121,6 +121,12 @@ def webhook(**fields: Any) -> Change:
     return gates(webhooks=[{**hook, **fields}])
 
 
+def monitoring(**fields: Any) -> Change:
+    return lambda obj: obj["spec"].update(monitoring=fields)
+
+
+RETRAIN = {"job": {"cronJob": "retrain"}}
+
 WRONG: dict[str, tuple[Change, str]] = {
     "difference of errors": (
         lambda obj: checks(obj)[2].update(difference={}),
@@ -329,6 +335,40 @@ WRONG: dict[str, tuple[Change, str]] = {
         )[0],
         "every webhook needs a name of its own",
     ),
+    "nothing to watch": (monitoring(), "needs drift or decay"),
+    "a reaction to drift that is not watched": (
+        monitoring(decay={}, onDrift=RETRAIN),
+        "onDrift without drift never happens",
+    ),
+    "a reaction to decay that is not watched": (
+        monitoring(drift={}, onDecay=RETRAIN),
+        "onDecay without decay never happens",
+    ),
+    "a reaction that does nothing": (monitoring(drift={}, onDrift={}), "exactly one of job"),
+    "a reaction that does two things": (
+        monitoring(drift={}, onDrift={**RETRAIN, "webhook": {"url": "https://a.example/"}}),
+        "exactly one of job",
+    ),
+    "a webhook of a retraining that may take a minute": (
+        monitoring(drift={}, onDrift={"webhook": {"url": "https://a.example/", "timeout": "1m"}}),
+        "at most 30s",
+    ),
+    "a distance that cannot be so large": (
+        monitoring(drift={"distance": "js", "threshold": 0.8}),
+        "below what the distance can be",
+    ),
+    "a threshold of 1 for the default distance": (
+        monitoring(drift={"threshold": 1}),
+        "below what the distance can be",
+    ),
+    "a threshold of 0": (monitoring(drift={"threshold": 0}), "above 0"),
+    "a feature twice": (monitoring(drift={"features": ["a", "a"]}), "name each once"),
+    "no known distance": (monitoring(drift={"distance": "l2"}), 'supported values: "ks"'),
+    "false alarms every week": (monitoring(drift={}, falseAlarms=1), "above 0 and below 1"),
+    "twenty-one retrainings a week": (
+        monitoring(drift={}, maxPerWeek=21),
+        "less than or equal to 20",
+    ),
     "a rollback window of -1": (
         lambda obj: obj["spec"].update(rollbackWindow={"revisions": -1}),
         "greater than or equal to 0",
@@ -390,6 +430,30 @@ RIGHT: dict[str, Change] = {
                 "key": "ci",
             }
         ],
+    ),
+    "drift with its defaults": monitoring(drift={}),
+    "decay with its defaults": monitoring(decay={}),
+    "monitoring with everything": monitoring(
+        drift={
+            "distance": "psi",
+            "threshold": 0.25,
+            "features": ["petal length (cm)", "prediction"],
+            "sameHours": True,
+            "learning": "2d",
+        },
+        decay={"measure": "Rewards", "tolerance": 0.05, "learning": "1h", "levelFeedback": 1000},
+        falseAlarms=0.02,
+        onDrift=RETRAIN,
+        onDecay={
+            "webhook": {
+                "url": "http://ci.ml.svc:8080/retrain",
+                "timeout": "30s",
+                "retries": 0,
+                "key": "ci",
+            }
+        },
+        cooldown="12h",
+        maxPerWeek=3,
     ),
     "a rollback window": lambda obj: obj["spec"].update(rollbackWindow={"revisions": 3}),
     "annotations of the pods": lambda obj: predictors(obj)[0].update(annotations={"team": "ml"}),

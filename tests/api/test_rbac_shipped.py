@@ -42,7 +42,12 @@ def installed(cluster: Cluster) -> Cluster:
     ):
         objects.apply(cluster.client, obj)
     objects.await_established(cluster.client, [crd["metadata"]["name"] for crd in crds])
-    for role in ("sluice-controller", "sluice-controller-routes", "sluice-controller-preflight"):
+    for role in (
+        "sluice-controller",
+        "sluice-controller-routes",
+        "sluice-controller-preflight",
+        "sluice-controller-retraining",
+    ):
         rules = cluster.client.get(CLUSTER_ROLES, role)["rules"]
         objects.await_allowed(cluster.client, ACCOUNT, rules)
     return cluster
@@ -82,6 +87,8 @@ CONTROLLER_MAY = {
     "deployments.apps": "get list watch",
     "deployments.apps/scale": "patch",
     "controllerrevisions.apps": "create get delete",
+    "cronjobs.batch": "get",
+    "jobs.batch": "get list create",
     "pods": "get list watch",
     "events": "create patch",
     "configmaps": "get",
@@ -94,6 +101,8 @@ CONTROLLER_MAY_NOT = {
     "virtualservices.networking.istio.io": "create update delete",
     "deployments.apps": "create update patch delete",
     "controllerrevisions.apps": "list watch update patch deletecollection",
+    "cronjobs.batch": "list watch create update patch delete",
+    "jobs.batch": "watch update patch delete deletecollection",
     "pods": "create update patch delete",
     "pods/exec": "create",
     "pods/log": "get",

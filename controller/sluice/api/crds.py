@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from sluice.api.base import DURATION_PATTERN, GROUP, VERSION
 from sluice.api.gates import RESERVED_NAMES
+from sluice.api.monitoring import NO_DECAY, NO_DRIFT, NOTHING_WATCHED, ONE_REACTION
 from sluice.api.policy import CanaryPolicySpec
 from sluice.api.rollout import CLUSTER_POLICY_KIND, POLICY_KIND, RolloutSpec
 from sluice.api.schema import Rule, Schema, StructuralSchema
@@ -211,6 +212,37 @@ RULES: dict[str, list[Rule]] = {
             "every webhook needs a name of its own: rename one of those that share theirs",
         )
     ],
+    "Monitoring": [
+        _rule("has(self.drift) || has(self.decay)", NOTHING_WATCHED),
+        _rule("!has(self.onDrift) || has(self.drift)", NO_DRIFT),
+        _rule("!has(self.onDecay) || has(self.decay)", NO_DECAY),
+    ],
+    "Monitoring.falseAlarms": _share("0.01 for one in a hundred weeks"),
+    "DecayWatch.tolerance": _share("0.02 for two points"),
+    "Reaction": [_rule("has(self.job) != has(self.webhook)", ONE_REACTION)],
+    "DriftWatch.threshold": [
+        _rule("self > 0.0", "expected a distance above 0, such as 0.1"),
+    ],
+    "DriftWatch": [
+        _rule(
+            "!has(self.threshold) || self.threshold < (!has(self.distance) || "
+            "self.distance in ['ks', 'tv'] ? 1.0 : self.distance == 'js' ? 0.69 : 10.0)",
+            "threshold must be below what the distance can be: 1 for ks and tv, 0.69 for js, 10 "
+            "for psi and kl",
+        ),
+        _rule(
+            "!has(self.features) || self.features.all(f, self.features.exists_one(g, f == g))",
+            "features: name each once",
+        ),
+    ],
+    "RetrainWebhook": [
+        _rule(
+            "!has(self.timeout) || (!self.timeout.contains('d') && "
+            "duration(self.timeout) > duration('0s') && "
+            "duration(self.timeout) <= duration('30s'))",
+            "timeout must be above 0s and at most 30s",
+        ),
+    ],
     "RolloutSpec.seldonDeploymentName": [
         _rule(f"size(self) <= 50 && self.matches('{_NAME}')", f"expected {_NAME_MESSAGE}")
     ],
@@ -299,6 +331,9 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "Preflight.agreement": _NO_BOUNDS,
     "Preflight.distance": _NO_BOUNDS,
     "Preflight.slower": _NO_BOUNDS,
+    "Monitoring.falseAlarms": _NO_BOUNDS,
+    "DecayWatch.tolerance": _NO_BOUNDS,
+    "DriftWatch.threshold": {"minimum": None, "exclusiveMinimum": None},
     "PolicyRef.kind": {"pattern": None, "enum": [POLICY_KIND, CLUSTER_POLICY_KIND]},
     # `max` is a number or a string, which CEL cannot see: a structural schema has no type for it.
     # But a keyword for numbers says nothing about strings, and the other way round.
@@ -347,6 +382,8 @@ ROLLOUT_COLUMNS = [
     _column("Stable", ".status.stable.revision"),
     _column("Candidate", ".status.candidate.revision"),
     _column("Paused", ".status.pause.reason", wide=True),
+    _column("Drifted", '.status.conditions[?(@.type=="Drifted")].status', wide=True),
+    _column("Decayed", '.status.conditions[?(@.type=="Decayed")].status', wide=True),
     _column("Reason", '.status.conditions[?(@.type=="Ready")].reason', wide=True),
     _AGE,
 ]

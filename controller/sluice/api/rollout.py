@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from sluice.api.base import Model
 from sluice.api.gates import Gates, RollbackWindow
+from sluice.api.monitoring import Monitoring
 from sluice.api.policy import CanaryPolicySpec
 from sluice.api.preflight import Preflight
 from sluice.api.status import RolloutStatus
@@ -130,6 +131,10 @@ class RolloutSpec(Model):
     preflight: Preflight | None = None
     gates: Gates = Field(default_factory=Gates)
     rollback_window: RollbackWindow = Field(default_factory=RollbackWindow)
+    monitoring: Monitoring | None = Field(
+        default=None,
+        description="Watch the stable's inputs and answers, and retrain. Default: not watched.",
+    )
     paused: bool = Field(
         default=False, description="Stop progressing; the weights stay, and harm still rolls back."
     )

@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import Field
 
+from sluice.api.base import StatusModel as StatusModel
+from sluice.api.monitoring_status import MonitoringStatus
 from sluice.api.preflight import PreflightStatus
-from sluice.api.verdict import StatusModel as StatusModel
 from sluice.api.verdict import Verdict as Verdict
 
 
@@ -301,6 +302,7 @@ class RolloutStatus(StatusModel):
     adopted: bool | None = None
     checkpoint: Checkpoint | None = None
     history: list[HistoryEntry] = Field(default_factory=list)
+    monitoring: MonitoringStatus | None = None
     conditions: list[Condition] = Field(default_factory=list)
 
     def condition(self, kind: str) -> Condition | None:

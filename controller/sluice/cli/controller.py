@@ -46,6 +46,9 @@ def run(
             min=0, help="Seconds a ready candidate waits for gateways to learn its addresses."
         ),
     ] = 5.0,
+    monitoring_interval: Annotated[
+        float, typer.Option(help="Seconds between looks at promoted models (spec.monitoring).")
+    ] = 30.0,
     namespace: Annotated[
         list[str] | None,
         typer.Option(
@@ -109,6 +112,7 @@ def run(
         ("--prometheus-timeout", prometheus_timeout),
         ("--status-interval", status_interval),
         ("--rights-interval", rights_interval),
+        ("--monitoring-interval", monitoring_interval),
     ):
         if value <= 0:
             raise UsageError(f"{option} {value:g}: expected more than 0 seconds")
@@ -150,6 +154,7 @@ def run(
         pulse=pulse,
         status_interval=status_interval,
         settle=settle,
+        monitoring_interval=monitoring_interval,
         workers=workers,
         preflights=preflights,
         listen=http_address,

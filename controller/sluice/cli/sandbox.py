@@ -22,6 +22,8 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+_DRIFT = "drift"
+
 Name = Annotated[str, typer.Option("--name", help="Several sandboxes can run side by side.")]
 
 
@@ -112,7 +114,8 @@ def _command(verb: str, name: str) -> str:
 
 def demo(
     only: Annotated[
-        str | None, typer.Option("--only", help="One rollout of the demo, by name.")
+        str | None,
+        typer.Option("--only", help="One rollout of the demo, or drift: retraining by a Job."),
     ] = None,
     name: Name = "demo",
     rate: Annotated[float, typer.Option(help="Requests per second.")] = 60.0,
@@ -121,9 +124,12 @@ def demo(
     from sluice.sandbox.demo.scenarios import SCENARIOS
     from sluice.sandbox.layout import Layout
 
+    if only == _DRIFT:
+        signal.signal(signal.SIGTERM, _interrupt)
+        raise typer.Exit(_close_the_loop(Layout.named(name), rate))
     scenarios = [s for s in SCENARIOS if only in (None, s.name)]
     if not scenarios:
-        names = ", ".join(s.name for s in SCENARIOS)
+        names = ", ".join([*(s.name for s in SCENARIOS), _DRIFT])
         raise UsageError(f"--only {only}: there is no such rollout in the demo; choose {names}")
     stop = threading.Event()
     signal.signal(signal.SIGTERM, _interrupt)
@@ -133,6 +139,28 @@ def demo(
     sys.stdout.write(f"{right} of {len(scenarios)} rollouts ended as expected\n")
     if right != len(scenarios):
         raise typer.Exit(1)
+
+
+def _close_the_loop(layout: Any, rate: float) -> int:
+    """The drift demo; its exit code."""
+    from sluice.sandbox import progress
+    from sluice.sandbox.demo import drift
+    from sluice.sandbox.demo.screen import PlainScreen
+    from sluice.sandbox.up import Sandbox
+
+    screen = PlainScreen(console(), time.time())
+    options = drift.options(layout)
+    with Sandbox(layout, options, progress.screen()) as sandbox, sandbox.keeping_controllers():
+        closing = drift.Closing(sandbox, screen.say, time.sleep, rate)
+        try:
+            closing.play()
+        finally:
+            sandbox.supervisor.stop("load", grace=6.0)
+            path = drift.write(layout.root, closing.story)
+    moments = closing.story.to_dict()["moments"]
+    console().print(plain_table(["MOMENT", "SECONDS"], [[k, str(v)] for k, v in moments.items()]))
+    sys.stdout.write(f"report: {path}\n")
+    return 0 if closing.story.right else 1
 
 
 def _play_all(layout: Any, scenarios: Any, rate: float, stop: threading.Event) -> list[Any]:

@@ -16,11 +16,13 @@ from sluice.api.status import GateState, RolloutStatus
 from sluice.api.times import from_wire
 from sluice.cli.bars import span, steps_bar
 from sluice.cli.checks_view import checks_view
+from sluice.cli.monitoring_view import monitoring_view
 from sluice.cli.next_move import next_move
 from sluice.cli.output import borderless
 from sluice.cli.preflight_view import STYLES, preflight_line, waits_for_it
 from sluice.cli.rollout_events import Told
 from sluice.engine.gates import waiting
+from sluice.engine.monitoring import CONDITIONS
 
 _HISTORY_SHOWN = 3
 
@@ -56,10 +58,16 @@ def stall(status: RolloutStatus) -> str:
 
 
 def phase_in_words(status: RolloutStatus) -> str:
-    """The phase, and beside it what keeps the rollout from going on."""
+    """The phase, and beside it what keeps the rollout from going on, or has become of the model."""
     aside = stall(status) or ("paused" if status.pause else "waiting" if waiting(status) else "")
     aside = aside or ("preflight" if waits_for_it(status) else "")
+    aside = aside or ", ".join(kind.lower() for kind in CONDITIONS if _is_true(status, kind))
     return f"{status.phase.value} ({aside})" if aside else status.phase.value
+
+
+def _is_true(status: RolloutStatus, kind: str) -> bool:
+    condition = status.condition(kind)
+    return condition is not None and condition.status == "True"
 
 
 def list_row(obj: dict[str, Any], *, with_namespace: bool, now: float | None = None) -> list[str]:
@@ -94,6 +102,8 @@ def details(
     parts: list[RenderableType] = [_head(obj, status, beside, now)]
     if status.checks:
         parts += ["", checks_view(status, beside.policy, beside.rate)]
+    if status.monitoring or any(c.type in CONDITIONS for c in status.conditions):
+        parts += ["", monitoring_view(status, lambda stamp: age(stamp, now))]
     if status.history:
         parts += ["", _history(status, now)]
     if beside.events is None:

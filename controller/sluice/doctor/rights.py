@@ -9,7 +9,13 @@ from sluice.doctor.findings import Finding, error, note, ok, warning
 from sluice.errors import ForbiddenError
 from sluice.kube.client import Client
 from sluice.kube.rbac import Account, Right, can, can_i
-from sluice.kube.roles import CLUSTER_POLICIES, PREFLIGHT_FILE, Granted, granted
+from sluice.kube.roles import (
+    CLUSTER_POLICIES,
+    PREFLIGHT_FILE,
+    RETRAINING_FILE,
+    Granted,
+    granted,
+)
 
 
 def check(client: Client, account: Account, watched: Sequence[str]) -> list[Finding]:
@@ -64,6 +70,17 @@ def _missing(
                     "a Role in their namespace gives it",
                     where,
                     f"kubectl apply -f manifests/rbac/{file} (helm: --set rbac.preflight=true)",
+                )
+            )
+        elif file == RETRAINING_FILE:
+            findings.append(
+                note(
+                    "RetrainingRightsMissing",
+                    f"may not {grouped(missing)}: a retraining by a Job (spec.monitoring) waits; "
+                    "one by a webhook does not",
+                    where,
+                    f"kubectl apply -f manifests/rbac/{file} "
+                    "(helm: --set rbac.retraining=true), if you want that",
                 )
             )
         else:

@@ -6,9 +6,14 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import ValidationError
 
+from sluice.api.monitoring_status import RetrainingState
 from sluice.api.status import RolloutStatus
 from sluice.doctor.findings import Finding, error, note, ok, warning
 from sluice.doctor.reading import Object, name_of
+from sluice.engine.monitoring import CONDITIONS
+
+# Unknown as everything is at first, or where nobody asks.
+_EARLY = ("NotYet", "Learning", "LearningHours", "MeasuringLevel", "NoData")
 
 
 def check(rollouts: list[Object], watched: Sequence[str] = ()) -> list[Finding]:
@@ -75,6 +80,7 @@ def _of_one(rollout: Object, watched: Sequence[str]) -> Iterator[Finding]:
         yield warning(
             "RolloutWithoutMetrics", f"{metrics.reason}: {metrics.message}", where, inspect
         )
+    yield from _monitored(status, where, inspect)
     if status.pause is not None:
         yield note(
             "RolloutPaused",
@@ -82,3 +88,21 @@ def _of_one(rollout: Object, watched: Sequence[str]) -> Iterator[Finding]:
             where,
             f"sluice resume {meta['name']} -n {meta['namespace']}",
         )
+
+
+def _monitored(status: RolloutStatus, where: str, inspect: str) -> Iterator[Finding]:
+    """What its monitoring has found, and what keeps it from finding anything."""
+    for kind in CONDITIONS:
+        said = status.condition(kind)
+        if said is None:
+            continue
+        if said.status == "True":
+            yield warning("ModelNotAsPromoted", f"{kind}: {said.message}", where, inspect)
+        elif said.status == "Unknown" and said.reason not in _EARLY:
+            yield warning("ModelNotWatched", f"{said.reason}: {said.message}", where, inspect)
+    entries = status.monitoring.retrainings if status.monitoring else []
+    for one in entries[:1]:
+        waits = one.state is RetrainingState.PENDING and one.message
+        if waits or one.state is RetrainingState.FAILED:
+            what = f"retraining {one.number} {one.state.value}: {one.message}"
+            yield warning("RetrainingStuck", what, where, inspect)

@@ -37,7 +37,7 @@ def stalled(
         update={
             "observed_generation": generation,
             "message": message,
-            "conditions": _merge(inputs_status.conditions, wanted, generation, now),
+            "conditions": merge(inputs_status.conditions, wanted, generation, now),
         }
     )
 
@@ -52,7 +52,7 @@ def _conditions(inputs: Inputs, status: RolloutStatus) -> list[Condition]:
     }
     if promoted := _promoted(inputs, status):
         wanted["Promoted"] = promoted
-    return _merge(status.conditions, wanted, inputs.rollout.generation, inputs.now)
+    return merge(status.conditions, wanted, inputs.rollout.generation, inputs.now)
 
 
 def _ready(inputs: Inputs, status: RolloutStatus) -> tuple[str, str, str]:
@@ -146,7 +146,7 @@ def _promoted(inputs: Inputs, status: RolloutStatus) -> tuple[str, str, str] | N
     return None
 
 
-def _merge(
+def merge(
     old: list[Condition],
     wanted: dict[str, tuple[str, str, str]],
     generation: int,

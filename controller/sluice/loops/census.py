@@ -31,6 +31,10 @@ class Census:
         self.stalled: Counter[tuple[str, ...]] = Counter()
         self.held: Counter[tuple[str, ...]] = Counter()
         self.paused: Counter[tuple[str, ...]] = Counter()
+        self.drifted: Counter[tuple[str, ...]] = Counter()
+        self.decayed: Counter[tuple[str, ...]] = Counter()
+        self.unwatched: Counter[tuple[str, ...]] = Counter()
+        self.retrainings: Counter[tuple[str, ...]] = Counter()
         self.held_seconds: dict[tuple[str, ...], float] = {}
         self.frozen_seconds: dict[tuple[str, ...], float] = {}
         self.rollout_seconds: dict[tuple[str, ...], float] = {}
@@ -52,6 +56,8 @@ class Census:
             held = (namespace, str(measured.get("reason", "")))
             self.held[held] += 1
             self._longest(self.held_seconds, held, measured.get("lastTransitionTime"))
+        if monitored := status.get("monitoring"):
+            self._watched(namespace, monitored, conditions)
         if pause := status.get("pause"):
             self.paused[(namespace, str(pause.get("reason", "")))] += 1
         if freeze := status.get("freeze"):
@@ -60,6 +66,20 @@ class Census:
                 self._longest(self.frozen_seconds, (namespace,), freeze.get("since"))
         if phase in _ACTIVE:
             self._longest(self.rollout_seconds, (namespace,), status.get("startedAt"))
+
+    def _watched(
+        self, namespace: str, monitored: Mapping[str, Any], conditions: Mapping[Any, Any]
+    ) -> None:
+        blind = set()
+        for kind, into in (("Drifted", self.drifted), ("Decayed", self.decayed)):
+            said = conditions.get(kind) or {}
+            into[(namespace,)] += said.get("status") == "True"
+            if said.get("status") == "Unknown":
+                blind.add(str(said.get("reason", "")))
+        for reason in blind:
+            self.unwatched[(namespace, reason)] += 1
+        if entries := monitored.get("retrainings"):
+            self.retrainings[(namespace, str(entries[0].get("state", "")))] += 1
 
     def publish(self, metrics: OwnMetrics) -> None:
         """Replace what the metrics say."""
@@ -74,6 +94,10 @@ class Census:
         metrics.stalled.replace(self.stalled)
         metrics.held.replace(self.held)
         metrics.paused.replace(self.paused)
+        metrics.drifted.replace(self.drifted)
+        metrics.decayed.replace(self.decayed)
+        metrics.unwatched.replace(self.unwatched)
+        metrics.retrainings.replace(self.retrainings)
         metrics.held_seconds.replace(self.held_seconds)
         metrics.frozen_seconds.replace(self.frozen_seconds)
         metrics.rollout_seconds.replace(self.rollout_seconds)

@@ -21,18 +21,21 @@ from sluice.kube.failures import lacks_right
 from sluice.kube.lease import Elector
 from sluice.kube.roles import granted
 from sluice.kube.workqueue import WorkQueue
+from sluice.loops.aftercare import Aftercare
 from sluice.loops.answers import AnswerJudging
 from sluice.loops.audit import AuditLog
 from sluice.loops.gatekeeping import Gatekeeper
 from sluice.loops.health import HealthServer
 from sluice.loops.judging import Judging
 from sluice.loops.keeping import Keeper
-from sluice.loops.observing import build_observers
+from sluice.loops.monitoring import Monitoring
+from sluice.loops.observing import build_kit_source, build_observers
 from sluice.loops.own_metrics import OwnMetrics
 from sluice.loops.posting import HostRules, HttpPost
 from sluice.loops.preflights import ClusterWays, Preflights
 from sluice.loops.pulse import Pulse
 from sluice.loops.reconcile import Policies, Reconciler
+from sluice.loops.retraining import Retrainer
 from sluice.loops.rights import Rights
 from sluice.loops.settings import ControllerSettings, WebhookSettings
 from sluice.loops.stores import OwnWrites
@@ -121,6 +124,21 @@ class Controller:
             wake=self._wake,
             on_end=lambda state: metrics.preflights.labels(state).inc(),
         )
+        # Of their own: a gate takes back the questions of its rollout that it no longer asks.
+        self.retrain_webhooks = Webhooks(
+            post=_post(settings.webhooks),
+            clock=clock,
+            wake=self._wake,
+            keys={name: Path(path) for name, path in settings.webhooks.keys.items()},
+        )
+        self.monitoring = Monitoring(
+            clock=clock,
+            rollouts=self.rollouts,
+            source=build_kit_source(settings.prometheus, metrics),
+            wake=self._wake,
+            metrics=metrics,
+            interval=settings.monitoring_interval,
+        )
         self.reconciler = Reconciler(
             client=client,
             clock=clock,
@@ -137,6 +155,10 @@ class Controller:
             gatekeeper=Gatekeeper(self.rollouts, self.webhooks, settings.namespaces),
             keeper=Keeper(client, sources.pods, self.audit),
             preflights=self.preflights,
+            aftercare=Aftercare(
+                self.monitoring.seen,
+                Retrainer(client, self.retrain_webhooks, dry_run=settings.dry_run),
+            ),
         )
         self.pulse = Pulse(
             clock=clock,
@@ -188,6 +210,7 @@ class Controller:
             self.queue.shutdown()
             self.webhooks.stop()
             self.preflights.stop()
+            self.retrain_webhooks.stop()
             self.recorder.close(_STOP_SECONDS)
             if self.audit:
                 self.audit.close()
@@ -206,6 +229,8 @@ class Controller:
             self._workers.append(thread)
         self.webhooks.start(self.settings.webhooks.threads)
         self.preflights.start(self.settings.preflights)
+        self.retrain_webhooks.start(1)
+        threading.Thread(target=self._monitor, name="monitoring", daemon=True).start()
         threading.Thread(target=self._beat, name="pulse", daemon=True).start()
 
     def _step_down(self) -> None:
@@ -214,6 +239,7 @@ class Controller:
         self.queue.shutdown()
         self.webhooks.stop()
         self.preflights.stop()
+        self.retrain_webhooks.stop()
         deadline = self._clock.monotonic() + _STOP_SECONDS
         for thread in self._workers:
             thread.join(max(0.0, deadline - self._clock.monotonic()))
@@ -229,6 +255,10 @@ class Controller:
     def _beat(self) -> None:
         if self._await_copies():
             self.pulse.run(self.stop)
+
+    def _monitor(self) -> None:
+        if self._await_copies():
+            self.monitoring.run(self.stop)
 
     def _work(self) -> None:
         if not self._await_copies():

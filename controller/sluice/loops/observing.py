@@ -1,4 +1,4 @@
-"""The observers of the metrics, built from the settings."""
+"""What reads the metrics, built from the settings."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sluice.loops.settings import PrometheusSettings
 from sluice.metrics.answers import AnswerObserver
 from sluice.metrics.client import Access, PrometheusClient, Timeouts
 from sluice.metrics.dialects import Labels, dialect_named
+from sluice.metrics.kit import KitSource
 from sluice.metrics.observe import Observer
 
 
@@ -20,7 +21,27 @@ def build_observers(
 
     Raises UsageError for an unknown dialect.
     """
+    labels, client = _labels(settings), _client(settings, own)
+    try:
+        dialect = dialect_named(settings.dialect, labels)
+    except ValueError as error:
+        raise UsageError(f"--dialect: {error}") from error
+    return (
+        Observer(client, dialect, interval=interval),
+        AnswerObserver(client, labels, interval=interval),
+    )
 
+
+def build_kit_source(settings: PrometheusSettings, own: OwnMetrics) -> KitSource:
+    """The model kit's series there, by a client of its own: clients are not for two threads."""
+    return KitSource(_client(settings, own), _labels(settings))
+
+
+def _labels(settings: PrometheusSettings) -> Labels:
+    return Labels(namespace=settings.namespace_label, pod=settings.pod_label)
+
+
+def _client(settings: PrometheusSettings, own: OwnMetrics) -> PrometheusClient:
     def observe(seconds: float, kind: str) -> None:
         own.queries.inc()
         own.query_seconds.observe(seconds)
@@ -32,18 +53,9 @@ def build_observers(
         ca_file=Path(settings.ca_file) if settings.ca_file else None,
         headers=settings.headers,
     )
-    client = PrometheusClient(
+    return PrometheusClient(
         settings.url,
         access=access,
         timeouts=Timeouts(connect=min(3.0, settings.timeout), read=settings.timeout),
         observe=observe,
-    )
-    labels = Labels(namespace=settings.namespace_label, pod=settings.pod_label)
-    try:
-        dialect = dialect_named(settings.dialect, labels)
-    except ValueError as error:
-        raise UsageError(f"--dialect: {error}") from error
-    return (
-        Observer(client, dialect, interval=interval),
-        AnswerObserver(client, labels, interval=interval),
     )

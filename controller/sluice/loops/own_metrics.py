@@ -77,6 +77,27 @@ class OwnMetrics:
         self.rollout_seconds = self._snapshot(
             "sluice_rollout_seconds", "How long the oldest rollout under way has taken.", [WHERE]
         )
+        self.drifted = self._snapshot(
+            "sluice_drifted_rollouts", "Rollouts whose condition Drifted is True.", [WHERE]
+        )
+        self.decayed = self._snapshot(
+            "sluice_decayed_rollouts", "Rollouts whose condition Decayed is True.", [WHERE]
+        )
+        self.unwatched = self._snapshot(
+            "sluice_unwatched_rollouts",
+            "Monitored rollouts of which nothing can be told (Drifted or Decayed is Unknown).",
+            [WHERE, "reason"],
+        )
+        self.retrainings = self._snapshot(
+            "sluice_retraining_rollouts",
+            "Rollouts by the state of their last retraining.",
+            [WHERE, "state"],
+        )
+        self.distances = self._snapshot(
+            "sluice_feature_distance_ratio",
+            "Distance from training over its threshold, of the features that are furthest off.",
+            [WHERE, "rollout", "feature"],
+        )
         self.not_moved = counter(
             "sluice_traffic_not_moved", "Forced moves of traffic that were not possible."
         )

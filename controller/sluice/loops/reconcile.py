@@ -27,12 +27,14 @@ from sluice.clock import Clock
 from sluice.engine.conditions import stalled
 from sluice.engine.decide import decide
 from sluice.engine.inputs import Decision, Desired, Inputs
+from sluice.engine.monitoring import essence
 from sluice.engine.preflight_facts import PreflightFacts
 from sluice.engine.world import World
 from sluice.errors import ApiError, ForbiddenError, NotFoundError, SpecError
 from sluice.kube.client import Client
 from sluice.kube.failures import lacks_right
 from sluice.kube.resources import MODEL_ROLLOUTS
+from sluice.loops.aftercare import Aftercare
 from sluice.loops.gatekeeping import Gatekeeper
 from sluice.loops.judging import Judging, comparison_of
 from sluice.loops.keeping import Keeper
@@ -177,6 +179,7 @@ class Reconciler:
         claims: Callable[[str, str], set[str]],
         gatekeeper: Gatekeeper | None = None,
         keeper: Keeper | None = None,
+        aftercare: Aftercare | None = None,
         settle: float = 0.0,
         preflights: Preflights | None = None,
     ) -> None:
@@ -184,6 +187,7 @@ class Reconciler:
         self._preflights = preflights
         self._gatekeeper = gatekeeper or Gatekeeper(rollouts, None)
         self._keeper = keeper
+        self._aftercare = aftercare
         self._claims = claims
         self._client = client
         self._clock = clock
@@ -210,6 +214,8 @@ class Reconciler:
             self._gatekeeper.forget(key)
             if self._preflights:
                 self._preflights.forget(key)
+            if self._aftercare is not None:
+                self._aftercare.forget(key)
             return None
         try:
             rollout = parse_rollout(obj)
@@ -329,6 +335,8 @@ class Reconciler:
                     desired=decision.status.traffic.desired,
                     forced=applied.wrote_routes,
                 )
+        if self._aftercare is not None:
+            decision = self._aftercare.follow(inputs, decision)
         self._count(rollout, decision)
         look_again = decision.look_again
         if self._due(rollout, decision.status):
@@ -470,7 +478,7 @@ def _owner(rollout: Rollout) -> dict[str, Any] | None:
 def _essence(status: RolloutStatus) -> dict[str, Any]:
     """The status without what changes with every look: numbers, and sentences made of them."""
     wire = status.to_wire()
-    for volatile in ("checkpoint", "message"):
+    for volatile in ("checkpoint", "message", "monitoring"):
         wire.pop(volatile, None)
     wire["checks"] = [
         {"name": c["name"], "verdict": c["verdict"], "reason": c.get("reason")}
@@ -482,6 +490,7 @@ def _essence(status: RolloutStatus) -> dict[str, Any]:
         if name in wire:
             wire[name] = {k: v for k, v in wire[name].items() if k != "message"}
     wire.pop("history", None)
+    wire["monitored"] = essence(status.monitoring)
     wire["historyLength"] = len(status.history)
     observed = status.traffic.observed
     if status.traffic.verified_at is None and observed is not None:

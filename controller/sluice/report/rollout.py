@@ -9,6 +9,7 @@ from sluice.api.base import format_duration
 from sluice.api.status import CheckStatus, HistoryEntry, RolloutStatus
 from sluice.api.times import from_wire, to_wire
 from sluice.report import page as html
+from sluice.report.monitoring import monitored
 from sluice.report.plots import CANDIDATE, STABLE, Line, Panel
 from sluice.report.preflight import preflight
 from sluice.report.timeline import Bar, timeline
@@ -54,6 +55,7 @@ def report(
         title = f"In progress: revision {status.candidate.revision}"
         parts += [html.heading(title), html.paragraph(status.message), checks(status.checks)]
     parts += _preflight_now(status)
+    parts += monitored(status)
     if plots:
         parts += [html.heading("What Prometheus counted in the newest rollout"), plots]
     if moments:

@@ -26,9 +26,23 @@ _SPREAD = 0.3
 _TIMEOUT_SECONDS = 5.0
 
 
-def flower(rng: random.Random) -> list[float]:
-    """One made-up flower: four measures in cm, none below 0.1."""
-    return [max(0.1, round(rng.gauss(mean, _SPREAD), 2)) for mean in rng.choice(_SPECIES)]
+SPECIES = ("setosa", "versicolor", "virginica")
+
+
+def flower(rng: random.Random, petals: float = 0.0) -> list[float]:
+    """One made-up flower: four measures in cm, none below 0.1; `petals` are so much longer."""
+    return labelled(rng, petals)[0]
+
+
+def labelled(rng: random.Random, petals: float = 0.0) -> tuple[list[float], str]:
+    """One made-up flower, and its species."""
+    means = rng.choice(_SPECIES)
+    longer = (0.0, 0.0, petals, 0.0)
+    measures = [
+        max(0.1, round(rng.gauss(mean, _SPREAD) + more, 2))
+        for mean, more in zip(means, longer, strict=True)
+    ]
+    return measures, SPECIES[_SPECIES.index(means)]
 
 
 def who_answered(headers: Mapping[str, str]) -> str:
@@ -63,7 +77,9 @@ async def shoot(
     out.write(json.dumps(line) + "\n")
 
 
-async def run(url: str, rate: float, out: IO[str], seed: int, seconds: float | None) -> None:
+async def run(
+    url: str, rate: float, out: IO[str], seed: int, seconds: float | None, petals: float
+) -> None:
     """Shoot until SIGTERM or for `seconds`; waits for the answers under way."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -84,7 +100,7 @@ async def run(url: str, rate: float, out: IO[str], seed: int, seconds: float | N
             wait = due - time.perf_counter()
             if wait > 0:
                 await asyncio.sleep(wait)
-            body = json.dumps({"data": {"ndarray": [flower(rng)]}}).encode()
+            body = json.dumps({"data": {"ndarray": [flower(rng, petals)]}}).encode()
             task = asyncio.create_task(shoot(session, url, body, out, time.time()))
             under_way.add(task)
             task.add_done_callback(under_way.discard)
@@ -103,10 +119,11 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=50.0, help="requests per second")
     parser.add_argument("--seconds", type=float, default=None)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--petals", type=float, default=0.0, help="cm that petals are longer")
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     with asked.out.open("a", buffering=1 << 16) as out:
-        asyncio.run(run(asked.url, asked.rate, out, asked.seed, asked.seconds))
+        asyncio.run(run(asked.url, asked.rate, out, asked.seed, asked.seconds, asked.petals))
     sys.exit(0)
 
 

@@ -1,10 +1,11 @@
 """Stands for kube-scheduler and kubelet: pods become real processes on this machine.
 
 Every pod gets an address of its own in 127.64.0.0/10, so that the ports in pod specs need no
-translation. What differs from a real node: containers are processes without isolation; init
-containers, preStop hooks, exec probes, volumes (but for the downward API) and resource limits are
-not there; probe delays and periods are at most a second, crash back-off 1 to 10 s, and the grace
-period at most 3 s.
+translation. A container that has ended is started again as the pod's restartPolicy says, so Jobs
+end; their controller is the real one. What differs from a real node: containers are processes
+without isolation; init containers, preStop hooks, exec probes, volumes (but for the downward API)
+and resource limits are not there; probe delays and periods are at most a second, crash back-off 1
+to 10 s, and the grace period at most 3 s.
 """
 
 from __future__ import annotations

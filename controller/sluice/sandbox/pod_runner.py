@@ -51,6 +51,7 @@ class _Container:
     waiting: str = "ContainerCreating"
     message: str = ""
     last_exit: Exit | None = None
+    over: bool = False
     readiness: Prober | None = None
     liveness: Prober | None = None
     startup: Prober | None = None
@@ -71,6 +72,7 @@ class _Container:
             message=self.message,
             restarts=self.restarts,
             last_exit=self.last_exit,
+            over=self.over,
         )
 
 
@@ -159,6 +161,8 @@ class PodRunner(threading.Thread):
             self._pod["spec"]["nodeName"] = "sandbox"
         now = time.monotonic()
         for container in self._containers:
+            if container.over:
+                continue
             if container.process is None:
                 if now >= container.next_start:
                     self._start(container)
@@ -234,6 +238,10 @@ class PodRunner(threading.Thread):
         self._supervisor.forget(container.process_name)
         container.last_exit = Exit(code or 0, container.started_at, time.time())
         container.process = None
+        policy = self._pod["spec"].get("restartPolicy") or "Always"
+        if policy == "Never" or (policy == "OnFailure" and code == 0):
+            container.over = True
+            return
         container.restarts += 1
         if lived >= BACKOFF_FORGOTTEN_AFTER:
             container.backoff = BACKOFF_FIRST

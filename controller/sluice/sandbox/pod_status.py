@@ -34,7 +34,10 @@ class Exit:
 
 @dataclass(frozen=True)
 class ContainerView:
-    """One container as it is now: running (`started_at`) or waiting (`waiting`, a reason)."""
+    """One container as it is now: running (`started_at`), waiting (`waiting`, a reason) or over.
+
+    `over`: its process has ended, and the pod's restartPolicy lets none follow.
+    """
 
     name: str
     image: str
@@ -44,10 +47,14 @@ class ContainerView:
     message: str = ""
     restarts: int = 0
     last_exit: Exit | None = None
+    over: bool = False
 
     def status(self) -> dict[str, Any]:
-        if self.started_at is not None:
-            state: dict[str, Any] = {"running": {"startedAt": timestamp(self.started_at)}}
+        state: dict[str, Any]
+        if self.over and self.last_exit is not None:
+            state = {"terminated": self.last_exit.state()}
+        elif self.started_at is not None:
+            state = {"running": {"startedAt": timestamp(self.started_at)}}
         else:
             waiting = {"reason": self.waiting}
             if self.message:
@@ -62,7 +69,7 @@ class ContainerView:
             "restartCount": self.restarts,
             "state": state,
         }
-        if self.last_exit is not None:
+        if self.last_exit is not None and not self.over:
             status["lastState"] = {"terminated": self.last_exit.state()}
         return status
 
@@ -93,8 +100,12 @@ def pod_status(
         "ContainersReady": (not unready, reason, message),
         "Ready": (ready, reason, message),
     }
+    phase = "Running" if running else "Pending"
+    if all(view.over for view in views):
+        failed = any(view.last_exit and view.last_exit.code for view in views)
+        phase = "Failed" if failed else "Succeeded"
     return {
-        "phase": "Running" if running else "Pending",
+        "phase": phase,
         "conditions": _conditions(before.get("conditions") or (), wanted, now),
         "hostIP": "127.0.0.1",
         "podIP": address,

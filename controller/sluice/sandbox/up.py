@@ -49,6 +49,7 @@ class Options:
     """What to bring up. `controller_args` are added to the controller's command line.
 
     `images`: image name prefix -> resolver, for pods that are not Seldon's. `namespaces` are made.
+    `extra_controllers` of the kube-controller-manager, such as the Jobs'.
     """
 
     scrape_seconds: float = 5.0

@@ -23,6 +23,7 @@ from sluice.simulation.lint_answers import (
     lint_time,
 )
 from sluice.simulation.lint_gates import lint_gates
+from sluice.simulation.lint_monitoring import lint_monitoring
 from sluice.simulation.lint_preflight import CONFIG_MAP_KIND, lint_preflight
 from sluice.simulation.serving import serving_only
 
@@ -130,6 +131,7 @@ def _policy_of(
     if policy is not None:
         found += lint_strategy(rollout.spec, policy)
     found += lint_preflight(rollout.namespace, rollout.spec.preflight, documents)
+    found += lint_monitoring(rollout.spec.monitoring)
     return policy
 
 

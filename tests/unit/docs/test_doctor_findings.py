@@ -38,7 +38,13 @@ def test_no_finding_is_made_in_a_way_the_test_above_cannot_see() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["controller.yaml", "controller-preflight.yaml", "controller-routes.yaml"]
+    "name",
+    [
+        "controller.yaml",
+        "controller-preflight.yaml",
+        "controller-retraining.yaml",
+        "controller-routes.yaml",
+    ],
 )
 def test_the_roles_that_are_asked_for_are_the_shipped_ones(name: str) -> None:
     shipped = (ROOT / "charts" / "sluice" / "files" / "rbac" / name).read_text()
@@ -48,4 +54,5 @@ def test_the_roles_that_are_asked_for_are_the_shipped_ones(name: str) -> None:
         "controller.yaml",
         "controller-preflight.yaml",
         "controller-routes.yaml",
+        "controller-retraining.yaml",
     }

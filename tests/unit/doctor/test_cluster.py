@@ -225,6 +225,13 @@ def test_without_the_right_to_read_configmaps_rollouts_with_a_preflight_wait(pla
     assert "get configmaps in all namespaces" in found["PreflightRightsMissing"].what
 
 
+def test_rights_on_jobs_are_only_noted_since_few_need_them(place: Place) -> None:
+    place.kube.denied = {("create", "jobs"), ("get", "cronjobs")}
+    found = {finding.id: finding for finding in place.run()}
+    assert found["RetrainingRightsMissing"].level is NOTE
+    assert "get cronjobs.batch in all namespaces" in found["RetrainingRightsMissing"].what
+
+
 def test_rights_are_asked_for_where_the_controller_watches(place: Place) -> None:
     place.arguments("--namespace", "prod")
     place.kube.denied = {("delete", "seldondeployments"), ("update", "leases")}
@@ -388,6 +395,30 @@ def test_rollouts_that_stand_still(place: Place) -> None:
     assert "RolloutNotSeen" in place.bad()
     place.arguments("--namespace=stage")
     assert "RolloutNotWatched" in place.bad()
+
+
+def test_models_that_are_not_what_they_were(place: Place) -> None:
+    drifted = {"type": "Drifted", "status": "True", "reason": "Drifted", "message": "width: ks 0.3"}
+    blind = {"type": "Decayed", "status": "Unknown", "reason": "NoFeedback", "message": "none"}
+    retraining = {
+        "number": 2,
+        "id": "a",
+        "trigger": "Drifted",
+        "state": "Pending",
+        "at": "then",
+        "revision": "r",
+        "message": "there is no CronJob",
+    }
+    monitoring = {"predictor": "v1", "revision": "r", "retrainings": [retraining]}
+    place.rollout(conditions=[drifted, blind], monitoring=monitoring)
+    found = place.bad()
+    assert "width" in found["ModelNotAsPromoted"].what
+    assert "NoFeedback" in found["ModelNotWatched"].what
+    assert "retraining 2 Pending: there is no CronJob" in found["RetrainingStuck"].what
+    early = {**blind, "reason": "Learning"}
+    done = {**monitoring, "retrainings": [{**retraining, "state": "Running", "message": ""}]}
+    place.rollout(conditions=[{**drifted, "status": "False"}, early], monitoring=done)
+    assert "RolloutsFine" in place.all()
 
 
 # --- where the cluster tells less than usual

@@ -20,6 +20,7 @@ from sluice.kube.resources import (
     VIRTUAL_SERVICES,
     Resource,
 )
+from sluice.loops.aftercare import Aftercare
 from sluice.loops.audit import AuditLog
 from sluice.loops.gatekeeping import Gatekeeper
 from sluice.loops.judging import Judging
@@ -141,6 +142,7 @@ class SmallLoop:
             gatekeeper=Gatekeeper(self.rollouts, None, self.watched),
             keeper=Keeper(self.client, from_client(self.client).pods, self.audit),
             preflights=self.preflights(),
+            aftercare=self.aftercare(),
         )
         self.pulse = Pulse(
             clock=self.clock,
@@ -152,6 +154,10 @@ class SmallLoop:
             interval=10,
             status_interval=60,
         )
+
+    def aftercare(self) -> Aftercare | None:
+        """What looks after the promoted; here nobody."""
+        return None
 
     def apply(self, image: str, name: str = "iris", **spec: Any) -> None:
         """As kubectl would."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sluice.sandbox.pod_status import ContainerView, Exit, pod_status
 from sluice.sandbox.probes import Prober
 
@@ -84,3 +86,19 @@ def test_seldons_long_initial_delay_is_cut_short_for_readiness_only() -> None:
         assert prober is not None
         prober.begin(0.0, passing=True)
         assert prober.due == due
+
+
+def test_what_ran_to_its_end_is_over_and_the_pod_with_it() -> None:
+    done = ContainerView("train", "t", last_exit=Exit(0, 10.0, 20.0), over=True)
+    found: Any = status_of(done)
+    assert found["phase"] == "Succeeded"
+    [container] = found["containerStatuses"]
+    assert container["state"]["terminated"]["exitCode"] == 0
+    assert "lastState" not in container
+    assert container["ready"] is False
+
+    failed = ContainerView("train", "t", last_exit=Exit(3, 10.0, 20.0), over=True)
+    assert status_of(failed)["phase"] == "Failed"
+    assert status_of(done, failed)["phase"] == "Failed"
+    beside = ContainerView("other", "t", ready=True, started_at=10.0)
+    assert status_of(done, beside)["phase"] == "Running"

@@ -65,18 +65,24 @@ def prepare(stage: Stage) -> None:
 
 def start_load(stage: Stage) -> None:
     """Steady requests to the rollout's path, as a process of the sandbox."""
-    url = f"{stage.sandbox.envoy.url}/seldon/{NAMESPACE}/{NAME}/api/v1.0/predictions"
-    stage.shots.path.parent.mkdir(parents=True, exist_ok=True)
     stage.shots.path.unlink(missing_ok=True)
-    stage.sandbox.supervisor.start(
+    start_load_to(stage.sandbox, stage.shots, stage.rate)
+
+
+def start_load_to(sandbox: Sandbox, shots: Shots, rate: float, *more: str) -> None:
+    """The same, going on with the file; `more` are arguments of `sluice.sandbox.load`."""
+    url = f"{sandbox.envoy.url}/seldon/{NAMESPACE}/{NAME}/api/v1.0/predictions"
+    shots.path.parent.mkdir(parents=True, exist_ok=True)
+    sandbox.supervisor.start(
         "load",
         [
             sys.executable,
             "-m",
             "sluice.sandbox.load",
             f"--url={url}",
-            f"--rate={stage.rate}",
-            f"--out={stage.shots.path}",
+            f"--rate={rate}",
+            f"--out={shots.path}",
+            *more,
         ],
     )
 
