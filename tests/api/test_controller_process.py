@@ -208,8 +208,12 @@ def shipped(cluster: Cluster) -> Path:
     ):
         objects.apply(cluster.client, obj)
     objects.await_established(cluster.client, [crd["metadata"]["name"] for crd in crds])
-    optional = ("routes", "preflight", "retraining")
-    for role in ("sluice-controller", *(f"sluice-controller-{one}" for one in optional)):
+    for role in (
+        "sluice-controller",
+        "sluice-controller-routes",
+        "sluice-controller-preflight",
+        "sluice-controller-retraining",
+    ):
         rules = cluster.client.get(CLUSTER_ROLES, role)["rules"]
         objects.await_allowed(cluster.client, ACCOUNT, rules)
     for kind in (MODEL_ROLLOUTS, CLUSTER_CANARY_POLICIES, SELDON_DEPLOYMENTS, VIRTUAL_SERVICES):

@@ -42,8 +42,12 @@ def installed(cluster: Cluster) -> Cluster:
     ):
         objects.apply(cluster.client, obj)
     objects.await_established(cluster.client, [crd["metadata"]["name"] for crd in crds])
-    optional = ("routes", "preflight", "retraining")
-    for role in ("sluice-controller", *(f"sluice-controller-{one}" for one in optional)):
+    for role in (
+        "sluice-controller",
+        "sluice-controller-routes",
+        "sluice-controller-preflight",
+        "sluice-controller-retraining",
+    ):
         rules = cluster.client.get(CLUSTER_ROLES, role)["rules"]
         objects.await_allowed(cluster.client, ACCOUNT, rules)
     return cluster

@@ -73,3 +73,11 @@ class Model(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, camelCase, without fields that are None."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class StatusModel(Model):
+    """Status read back from a cluster may be a newer version's: unknown fields are dropped."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True
+    )

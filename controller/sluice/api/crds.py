@@ -325,15 +325,15 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "Risk.falsePromotion": _NO_BOUNDS,
     "Compare.negligibleBelow": _NO_BOUNDS,
     "Limit.quantile": _NO_BOUNDS,
-    "Monitoring.falseAlarms": _NO_BOUNDS,
-    "DecayWatch.tolerance": _NO_BOUNDS,
-    "DriftWatch.threshold": {"minimum": None, "exclusiveMinimum": None},
     "Difference.acceptable": _NO_BOUNDS,
     "Difference.unacceptable": _NO_BOUNDS,
     "Difference.leastShare": _NO_BOUNDS,
     "Preflight.agreement": _NO_BOUNDS,
     "Preflight.distance": _NO_BOUNDS,
     "Preflight.slower": _NO_BOUNDS,
+    "Monitoring.falseAlarms": _NO_BOUNDS,
+    "DecayWatch.tolerance": _NO_BOUNDS,
+    "DriftWatch.threshold": {"minimum": None, "exclusiveMinimum": None},
     "PolicyRef.kind": {"pattern": None, "enum": [POLICY_KIND, CLUSTER_POLICY_KIND]},
     # `max` is a number or a string, which CEL cannot see: a structural schema has no type for it.
     # But a keyword for numbers says nothing about strings, and the other way round.

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from sluice.api.verdict import StatusModel
+from sluice.api.base import StatusModel
 
 
 class FeatureRow(StatusModel):

@@ -6,8 +6,8 @@ from enum import StrEnum
 
 from pydantic import Field, model_validator
 
-from sluice.api.base import Duration, Model
-from sluice.api.verdict import StatusModel, Verdict
+from sluice.api.base import Duration, Model, StatusModel
+from sluice.api.verdict import Verdict
 
 MOST_EXAMPLES = 10
 _LONGEST_TIMEOUT, _LONGEST_ANSWER = 3600.0, 600.0

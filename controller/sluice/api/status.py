@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import Field
 
+from sluice.api.base import StatusModel as StatusModel
 from sluice.api.monitoring_status import MonitoringStatus
 from sluice.api.preflight import PreflightStatus
-from sluice.api.verdict import StatusModel as StatusModel
 from sluice.api.verdict import Verdict as Verdict
 
 

@@ -1,13 +1,8 @@
-"""What every part of a status is made of: verdicts, and models that newer versions may extend."""
+"""The answer of a check, in whatever part of the status it stands."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-
-from pydantic import ConfigDict
-from pydantic.alias_generators import to_camel
-
-from sluice.api.base import Model
 
 
 class Verdict(StrEnum):
@@ -18,11 +13,3 @@ class Verdict(StrEnum):
     UNDECIDED = "Undecided"
     NO_DATA = "NoData"
     ERROR = "Error"
-
-
-class StatusModel(Model):
-    """Status read back from a cluster may be a newer version's: unknown fields are dropped."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True
-    )

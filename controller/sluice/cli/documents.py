@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from sluice.api.base import API_VERSION
-from sluice.api.status import HistoryEntry, Phase, RolloutStatus, StatusModel
+from sluice.api.base import API_VERSION, StatusModel
+from sluice.api.status import HistoryEntry, Phase, RolloutStatus
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -62,6 +62,16 @@ def _missing(
                     "helm: --set rbac.clusterPolicies=true, if you want those",
                 )
             )
+        elif file == PREFLIGHT_FILE:
+            findings.append(
+                note(
+                    "PreflightRightsMissing",
+                    f"may not {grouped(missing)}: rollouts with spec.preflight wait for it, unless "
+                    "a Role in their namespace gives it",
+                    where,
+                    f"kubectl apply -f manifests/rbac/{file} (helm: --set rbac.preflight=true)",
+                )
+            )
         elif file == RETRAINING_FILE:
             findings.append(
                 note(
@@ -71,16 +81,6 @@ def _missing(
                     where,
                     f"kubectl apply -f manifests/rbac/{file} "
                     "(helm: --set rbac.retraining=true), if you want that",
-                )
-            )
-        elif file == PREFLIGHT_FILE:
-            findings.append(
-                note(
-                    "PreflightRightsMissing",
-                    f"may not {grouped(missing)}: rollouts with spec.preflight wait for it, unless "
-                    "a Role in their namespace gives it",
-                    where,
-                    f"kubectl apply -f manifests/rbac/{file} (helm: --set rbac.preflight=true)",
                 )
             )
         else:

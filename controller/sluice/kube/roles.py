@@ -17,7 +17,7 @@ FILES = Path(__file__).parent / "shipped_roles"
 ROUTES_FILE = "controller-routes.yaml"
 PREFLIGHT_FILE = "controller-preflight.yaml"
 RETRAINING_FILE = "controller-retraining.yaml"
-_OPTIONAL = (ROUTES_FILE, PREFLIGHT_FILE, RETRAINING_FILE)
+OPTIONAL_FILES = (ROUTES_FILE, PREFLIGHT_FILE, RETRAINING_FILE)
 POLICIES_ROLE = "ClusterRole sluice-policies-NAMESPACE"
 """What lets a controller of some namespaces read ClusterCanaryPolicies. Optional."""
 CLUSTER_POLICIES = "clustercanarypolicies"
@@ -60,7 +60,7 @@ def granted(system_namespace: str, watched: Sequence[str]) -> list[Granted]:
 def _of_role(
     role: dict[str, Any], file: str, system_namespace: str, watched: tuple[str, ...]
 ) -> Iterator[Granted]:
-    name, optional = role["metadata"]["name"], file in _OPTIONAL
+    name, optional = role["metadata"]["name"], file in OPTIONAL_FILES
     for rule in role["rules"]:
         if role["kind"] == "Role":
             for right in _of_rule(rule, system_namespace):
@@ -79,7 +79,7 @@ def _confined(
     for namespace in watched:
         for right in _of_rule(rule, namespace):
             if right.resource.namespaced:
-                yield Granted(right, _role(name, namespace), file, file in _OPTIONAL)
+                yield Granted(right, _role(name, namespace), file, file in OPTIONAL_FILES)
     for right in _of_rule(rule, None):
         # The other kinds without a namespace are reviews of oneself, which everybody may ask for.
         if right.resource.plural == CLUSTER_POLICIES:

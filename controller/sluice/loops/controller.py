@@ -116,6 +116,14 @@ class Controller:
             keys={name: Path(path) for name, path in settings.webhooks.keys.items()},
             on_answer=lambda outcome: metrics.webhooks.labels(outcome).inc(),
         )
+        observer, answers = build_observers(settings.prometheus, settings.pulse, metrics)
+        judging = Judging(observer, AnswerJudging(answers))
+        self.preflights = Preflights(
+            ways=ClusterWays(client),
+            clock=clock,
+            wake=self._wake,
+            on_end=lambda state: metrics.preflights.labels(state).inc(),
+        )
         # Of their own: a gate takes back the questions of its rollout that it no longer asks.
         self.retrain_webhooks = Webhooks(
             post=_post(settings.webhooks),
@@ -130,14 +138,6 @@ class Controller:
             wake=self._wake,
             metrics=metrics,
             interval=settings.monitoring_interval,
-        )
-        observer, answers = build_observers(settings.prometheus, settings.pulse, metrics)
-        judging = Judging(observer, AnswerJudging(answers))
-        self.preflights = Preflights(
-            ways=ClusterWays(client),
-            clock=clock,
-            wake=self._wake,
-            on_end=lambda state: metrics.preflights.labels(state).inc(),
         )
         self.reconciler = Reconciler(
             client=client,
@@ -154,11 +154,11 @@ class Controller:
             claims=self.watching.index.of_deployment,
             gatekeeper=Gatekeeper(self.rollouts, self.webhooks, settings.namespaces),
             keeper=Keeper(client, sources.pods, self.audit),
+            preflights=self.preflights,
             aftercare=Aftercare(
                 self.monitoring.seen,
                 Retrainer(client, self.retrain_webhooks, dry_run=settings.dry_run),
             ),
-            preflights=self.preflights,
         )
         self.pulse = Pulse(
             clock=clock,
@@ -209,8 +209,8 @@ class Controller:
             self.stop.set()
             self.queue.shutdown()
             self.webhooks.stop()
-            self.retrain_webhooks.stop()
             self.preflights.stop()
+            self.retrain_webhooks.stop()
             self.recorder.close(_STOP_SECONDS)
             if self.audit:
                 self.audit.close()
@@ -228,9 +228,9 @@ class Controller:
             thread.start()
             self._workers.append(thread)
         self.webhooks.start(self.settings.webhooks.threads)
+        self.preflights.start(self.settings.preflights)
         self.retrain_webhooks.start(1)
         threading.Thread(target=self._monitor, name="monitoring", daemon=True).start()
-        self.preflights.start(self.settings.preflights)
         threading.Thread(target=self._beat, name="pulse", daemon=True).start()
 
     def _step_down(self) -> None:
@@ -238,8 +238,8 @@ class Controller:
         self.stop.set()
         self.queue.shutdown()
         self.webhooks.stop()
-        self.retrain_webhooks.stop()
         self.preflights.stop()
+        self.retrain_webhooks.stop()
         deadline = self._clock.monotonic() + _STOP_SECONDS
         for thread in self._workers:
             thread.join(max(0.0, deadline - self._clock.monotonic()))

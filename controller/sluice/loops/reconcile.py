@@ -212,10 +212,10 @@ class Reconciler:
             self._written_at.pop(key, None)
             self._policies.forget(key)
             self._gatekeeper.forget(key)
-            if self._aftercare is not None:
-                self._aftercare.forget(key)
             if self._preflights:
                 self._preflights.forget(key)
+            if self._aftercare is not None:
+                self._aftercare.forget(key)
             return None
         try:
             rollout = parse_rollout(obj)

@@ -43,8 +43,8 @@ class ControllerSettings:
     `default_policy` is the ClusterCanaryPolicy of rollouts that name none, `rights_interval` how
     often the controller looks whether it has its rights, `audit_log` a file's path, or "-" for
     standard output. `settle`: seconds between a candidate's readiness and its first traffic.
-    `monitoring_interval` is how often promoted models are looked at that ask for it.
     `preflights`: so many are under way at a time.
+    `monitoring_interval` is how often promoted models are looked at that ask for it.
     """
 
     prometheus: PrometheusSettings = field(default_factory=PrometheusSettings)
@@ -60,8 +60,8 @@ class ControllerSettings:
     pulse: float = 10.0
     status_interval: float = 60.0
     settle: float = 5.0
-    monitoring_interval: float = 30.0
     preflights: int = 2
+    monitoring_interval: float = 30.0
     workers: int = 4
     listen: str = "0.0.0.0:8080"
     dry_run: bool = False

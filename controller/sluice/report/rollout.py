@@ -54,8 +54,8 @@ def report(
     if status.candidate is not None and status.checks:
         title = f"In progress: revision {status.candidate.revision}"
         parts += [html.heading(title), html.paragraph(status.message), checks(status.checks)]
-    parts += monitored(status)
     parts += _preflight_now(status)
+    parts += monitored(status)
     if plots:
         parts += [html.heading("What Prometheus counted in the newest rollout"), plots]
     if moments:

@@ -128,10 +128,10 @@ def _policy_of(
     rollout = parse_rollout(dict(document.content))
     policy = _named_policy(rollout.spec, policies, found)
     found += lint_gates(rollout.namespace, rollout.name, rollout.spec, policy)
-    found += lint_monitoring(rollout.spec.monitoring)
     if policy is not None:
         found += lint_strategy(rollout.spec, policy)
     found += lint_preflight(rollout.namespace, rollout.spec.preflight, documents)
+    found += lint_monitoring(rollout.spec.monitoring)
     return policy
 
 

@@ -128,8 +128,8 @@ def every_verb(shop: Shop) -> Iterator[tuple[Resource, dict[str, Any], dict[str,
     for kind, name, namespace in (
         (CLUSTER_ROLES, "sluice-controller", None),
         (CLUSTER_ROLES, "sluice-controller-routes", None),
-        (CLUSTER_ROLES, "sluice-controller-retraining", None),
         (CLUSTER_ROLES, "sluice-controller-preflight", None),
+        (CLUSTER_ROLES, "sluice-controller-retraining", None),
         (ROLES, "sluice-controller-leader", NAMESPACE),
     ):
         role = shop.client.get(kind, name, namespace)
@@ -169,8 +169,7 @@ def test_whatever_verb_is_taken_from_the_roles_the_controller_names_it(
             kind, less["metadata"]["name"], less["metadata"].get("namespace")
         )
         prepared.client.replace(kind, less)
-        ends = ("-routes", "-preflight", "-retraining")
-        optional = str(expected["role"].endswith(ends)).lower()
+        optional = str(expected["role"].endswith(("-routes", "-preflight", "-retraining"))).lower()
         wanted = [{**expected, "optional": optional}]
         until(lambda wanted=wanted: controller.missing() == wanted, f"naming {expected}")
         code, said = controller.get("/readyz")
@@ -217,8 +216,12 @@ def made(shop: Shop, namespace: str) -> set[str]:
 
 def test_roles_in_two_namespaces_are_enough_for_two_namespaces(prepared: Shop) -> None:
     shop = prepared
-    optional = ("routes", "preflight", "retraining")
-    for role in ("sluice-controller", *(f"sluice-controller-{one}" for one in optional)):
+    for role in (
+        "sluice-controller",
+        "sluice-controller-routes",
+        "sluice-controller-preflight",
+        "sluice-controller-retraining",
+    ):
         shop.kubectl("delete", "clusterrolebinding", role, "--ignore-not-found")
     text = render(values={"watchNamespaces": ["prod", "stage"], "rbac": {"userRoles": False}})
     confined = Running(shop, "confined", installed(shop, text))

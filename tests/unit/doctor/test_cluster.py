@@ -217,19 +217,19 @@ def test_missing_rights_are_named_by_verb_and_optional_ones_only_warned_of(place
     assert "patch virtualservices" in found["RoutesRightsMissing"].what
 
 
-def test_rights_on_jobs_are_only_noted_since_few_need_them(place: Place) -> None:
-    place.kube.denied = {("create", "jobs"), ("get", "cronjobs")}
-    found = {finding.id: finding for finding in place.run()}
-    assert found["RetrainingRightsMissing"].level is NOTE
-    assert "get cronjobs.batch in all namespaces" in found["RetrainingRightsMissing"].what
-
-
 def test_without_the_right_to_read_configmaps_rollouts_with_a_preflight_wait(place: Place) -> None:
     place.kube.denied = {("get", "configmaps")}
     found = place.all()
     assert "RightsMissing" not in found
     assert found["PreflightRightsMissing"].level is NOTE
     assert "get configmaps in all namespaces" in found["PreflightRightsMissing"].what
+
+
+def test_rights_on_jobs_are_only_noted_since_few_need_them(place: Place) -> None:
+    place.kube.denied = {("create", "jobs"), ("get", "cronjobs")}
+    found = {finding.id: finding for finding in place.run()}
+    assert found["RetrainingRightsMissing"].level is NOTE
+    assert "get cronjobs.batch in all namespaces" in found["RetrainingRightsMissing"].what
 
 
 def test_rights_are_asked_for_where_the_controller_watches(place: Place) -> None:

@@ -141,8 +141,8 @@ class SmallLoop:
             claims=self.index.of_deployment,
             gatekeeper=Gatekeeper(self.rollouts, None, self.watched),
             keeper=Keeper(self.client, from_client(self.client).pods, self.audit),
-            aftercare=self.aftercare(),
             preflights=self.preflights(),
+            aftercare=self.aftercare(),
         )
         self.pulse = Pulse(
             clock=self.clock,
