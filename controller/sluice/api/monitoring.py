@@ -83,7 +83,7 @@ class DecayWatch(Model):
     measure: Measure = Field(
         default=Measure.OUTCOMES,
         description="Outcomes: the share of right answers where the truth came. Rewards: the mean "
-        "reward, from 0 to 1 each.",
+        "reward of all feedback, from 0 to 1 each; none counts as 0.",
     )
     tolerance: float = Field(
         default=0.02,

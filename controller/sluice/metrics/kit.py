@@ -16,7 +16,7 @@ OBSERVATIONS = "sluice_model_observations_total"
 REFERENCE = "sluice_model_reference"
 PROFILE = "sluice_model_profile_info"
 FEEDBACK = "sluice_model_feedback_total"
-REWARDS = "sluice_model_rewards_total"
+FEEDBACK_REQUESTS = "sluice_model_feedback_requests_total"
 REWARD = "sluice_model_reward_total"
 _OWN = ("prediction", "score")
 
@@ -150,10 +150,17 @@ class KitSource:
     def rewards(
         self, targets: Collection[Target], at: float, window: float | None = None
     ) -> dict[Target, dict[str, Reading]]:
-        """(rewards, their sum) since each pod's start, by pod. Penalties count as 0."""
+        """(feedback about this version, sum of rewards) since each pod's start, by pod.
+
+        Penalties count as 0, and so does feedback without a reward: Seldon cannot tell the two apart.
+        """
         by = (*self._predictor, self._labels.pod)
         rows: dict[tuple[Target, str], Floats] = {}
-        for metric, column, more in ((REWARDS, 0, ""), (REWARD, 1, 'sign="positive"')):
+        ours = 'answered=~"self|unknown"'
+        for metric, column, more in (
+            (FEEDBACK_REQUESTS, 0, ours),
+            (REWARD, 1, 'sign="positive"'),
+        ):
             for element in self._ask_sum(by, metric, targets, at, window, more):
                 if target := self._target(element, targets):
                     row = rows.setdefault((target, self._pod(element)), np.zeros(2))

@@ -26,13 +26,17 @@ QUICK: dict[str, Any] = {"drift": {"learning": "5m"}}
 
 
 class MonitoredLoop(SmallLoop):
-    """`live` are the shares of each feature's bins, `accuracy` that of right answers."""
+    """`live` are the shares of each feature's bins, `accuracy` that of right answers.
+
+    `reward_share` is that of feedback with a reward of 1. None: there is no such feedback.
+    """
 
     post: Any = None
 
     def __init__(self, *, audit: AuditLog | None = None, seed: int = 7) -> None:
         self.live = dict.fromkeys(FEATURES, USUAL)
         self.accuracy: float | None = None
+        self.reward_share: float | None = None
         self.rps = 10.0
         self.rng = np.random.default_rng(seed)
         self.woken: list[str] = []
@@ -75,6 +79,15 @@ class MonitoredLoop(SmallLoop):
                     pod, predictor, "sluice_model_feedback_total", 0, truth="a", outcome=outcome
                 )
 
+        if self.reward_share is not None:
+            self.rewarded(pod, predictor, 0, 0)
+
+    def rewarded(self, pod: str, predictor: str, feedback: int, good: int) -> None:
+        """Feedback, of which `good` has a reward of 1."""
+        name = "sluice_model_feedback_requests_total"
+        self.kit(pod, predictor, name, feedback, answered="self")
+        self.kit(pod, predictor, "sluice_model_reward_total", good, sign="positive")
+
     def kit(self, pod: str, predictor: str, metric: str, amount: float, **labels: str) -> None:
         """Add to one of the kit's series."""
         where = {"namespace": "prod", "deployment_name": "iris", "predictor_name": predictor}
@@ -89,6 +102,9 @@ class MonitoredLoop(SmallLoop):
                     labels = {"kind": "feature", "variable": feature, "bin": f"{at:02d}"}
                     name = "sluice_model_observations_total"
                     self.kit(pod, predictor, name, float(rows), **labels)
+            if self.reward_share is not None:
+                good = int(self.rng.binomial(n // 10, self.reward_share))
+                self.rewarded(pod, predictor, n // 10, good)
             if self.accuracy is not None:
                 right = int(self.rng.binomial(n // 10, self.accuracy))
                 for outcome, rows in (("right", right), ("wrong", n // 10 - right)):

@@ -246,6 +246,19 @@ def test_decay_is_a_fall_below_the_level_at_promotion() -> None:
     assert decay.level_feedback >= 400
 
 
+def test_decay_by_rewards_counts_feedback_without_one() -> None:
+    loop = MonitoredLoop()
+    loop.reward_share = 0.8
+    measured = {"measure": "Rewards", "learning": "10m", "levelFeedback": 400, "tolerance": 0.03}
+    loop.promoted(decay=measured)
+    loop.watch(40)
+    assert loop.said("Decayed") == ("False", "WithinTolerance")
+    assert loop.status.monitoring.decay.level == pytest.approx(0.8, abs=0.06)  # type: ignore[union-attr]
+    loop.reward_share = 0.4
+    loop.watch(60)
+    assert loop.said("Decayed") == ("True", "Decayed")
+
+
 def test_the_level_survives_a_restart_and_not_a_promotion() -> None:
     loop = MonitoredLoop()
     loop.accuracy = 0.9

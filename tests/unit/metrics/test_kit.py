@@ -104,7 +104,8 @@ def test_feedback_is_how_many_and_how_good(prometheus: FakePrometheus, source: K
     for truth, outcome, n in (("x", "right", 5), ("y", "right", 3), ("y", "wrong", 2)):
         name = "sluice_model_feedback_total"
         put(prometheus, IRIS, "a", name, n, truth=truth, outcome=outcome)
-    put(prometheus, IRIS, "a", "sluice_model_rewards_total", 4)
+    for who, n in (("self", 3), ("unknown", 1), ("other", 9)):
+        put(prometheus, IRIS, "a", "sluice_model_feedback_requests_total", n, answered=who)
     put(prometheus, IRIS, "a", "sluice_model_reward_total", 2.5, sign="positive")
     put(prometheus, IRIS, "a", "sluice_model_reward_total", 9.0, sign="negative")
     prometheus.scrape(100)
