@@ -152,7 +152,7 @@ class KitSource:
     ) -> dict[Target, dict[str, Reading]]:
         """(feedback about this version, sum of rewards) since each pod's start, by pod.
 
-        Penalties count as 0, and so does feedback without a reward: Seldon cannot tell the two apart.
+        Penalties count as 0, and so does feedback without a reward: Seldon tells no difference.
         """
         by = (*self._predictor, self._labels.pod)
         rows: dict[tuple[Target, str], Floats] = {}
