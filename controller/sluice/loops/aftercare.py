@@ -115,7 +115,7 @@ def _changes(before: dict[str, tuple[str, str]], answers: dict[str, Answer]) -> 
         if value == "True" and was != "True":
             notes.append(Note(reason, message, warning=reason in _WARNS))
         elif was == "True" and value != "True":
-            notes.append(Note(f"No{kind}", f"{kind} is over: {message}"))
+            notes.append(Note(f"NoLonger{kind}", f"{kind} is over: {message}"))
     return notes
 
 

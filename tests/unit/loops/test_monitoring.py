@@ -55,7 +55,7 @@ def test_a_shifted_feature_is_declared_with_its_numbers_and_an_event() -> None:
     loop.live["width"] = USUAL
     loop.watch(60)
     assert loop.said() == ("False", "WithinThreshold")
-    assert loop.told.reasons.count("NoDrifted") == 1
+    assert loop.told.reasons.count("NoLongerDrifted") == 1
 
 
 def test_an_outage_of_the_metrics_neither_declares_nor_clears() -> None:
