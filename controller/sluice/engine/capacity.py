@@ -10,6 +10,7 @@ import math
 
 from sluice.api.strategy import CapacityMode
 from sluice.engine.draft import Draft
+from sluice.engine.world import DeploymentHealth
 
 
 def replicas_for(draft: Draft, weight: int) -> int | None:
@@ -36,14 +37,19 @@ def grown(draft: Draft, weight: int) -> bool:
     if wanted is None or live is None:
         return True
     there = world.health.get(name, ())
-    # Once more is asked for, the Deployment is whole in the old size until Seldon has followed.
-    if (live.replicas or 1) >= wanted and all(d.whole and d.desired >= wanted for d in there):
+    # Once more is asked for, the Deployment is whole in the old size until Seldon has followed; and
+    # in the new one for a moment, until its ReplicaSet has followed: nothing is unavailable then.
+    if (live.replicas or 1) >= wanted and all(d.whole and _holds(d, wanted) for d in there):
         return True
     if live.weight >= weight and (live.replicas or 1) >= wanted:
         return True  # has that weight already: a pod that went away is no scale-up
     draft.split(live.weight, replicas=max(wanted, live.replicas or 1))
     draft.set(message=f"waiting for {wanted} replicas of the candidate before {weight}%")
     return False
+
+
+def _holds(deployment: DeploymentHealth, wanted: int) -> bool:
+    return min(deployment.desired, deployment.ready) >= wanted
 
 
 def _not_ours(draft: Draft) -> bool:

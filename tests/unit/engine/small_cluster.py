@@ -113,8 +113,11 @@ class SmallCluster:
         ready = 0 if name in self.unready else size - 1 if name in self.half_ready else size
         new = size - 1 if name in self.rolling or name in self.growing else size
         # At first the Deployment counts as whole, with pods of before: none is unavailable yet.
-        at_first = self.rolling.get(name) == 3
+        just_grown = self.growing.get(name, 0) >= 3
+        at_first = self.rolling.get(name) == 3 or just_grown
         lacking = max(size - ready, 0 if at_first else size - new)
+        if just_grown:
+            ready = min(ready, new)
         return DeploymentHealth(
             f"iris-{name}", name, size, ready, lacking, new, True, shadow=self.made[name]
         )
@@ -143,7 +146,7 @@ class SmallCluster:
         for name in self.predictors:
             size = self.sizes.get(name, 2)
             if size > self.pods[name]:
-                self.growing[name] = 2
+                self.growing[name] = 4
             self.pods[name] = size
 
     def step(self) -> Decision:
