@@ -31,10 +31,11 @@ from sluice.loops.keeping import Keeper
 from sluice.loops.monitoring import Monitoring
 from sluice.loops.observing import build_kit_source, build_observers
 from sluice.loops.own_metrics import OwnMetrics
+from sluice.loops.policies import Policies
 from sluice.loops.posting import HostRules, HttpPost
 from sluice.loops.preflights import ClusterWays, Preflights
 from sluice.loops.pulse import Pulse
-from sluice.loops.reconcile import Policies, Reconciler
+from sluice.loops.reconcile import Reconciler
 from sluice.loops.retraining import Retrainer
 from sluice.loops.rights import Rights
 from sluice.loops.settings import ControllerSettings, WebhookSettings

@@ -14,7 +14,7 @@ from sluice.errors import SpecError
 from sluice.loops.census import Census
 from sluice.loops.judging import Comparison, Judging, comparison_of
 from sluice.loops.own_metrics import OwnMetrics
-from sluice.loops.reconcile import Policies
+from sluice.loops.policies import Policies
 from sluice.loops.stores import Object, OwnWrites, spread
 
 log = structlog.get_logger()

@@ -26,9 +26,10 @@ from sluice.loops.gatekeeping import Gatekeeper
 from sluice.loops.judging import Judging
 from sluice.loops.keeping import Keeper
 from sluice.loops.own_metrics import OwnMetrics
+from sluice.loops.policies import Policies
 from sluice.loops.preflights import Preflights
 from sluice.loops.pulse import Pulse
-from sluice.loops.reconcile import Policies, Reconciler
+from sluice.loops.reconcile import Reconciler
 from sluice.loops.stores import Index, OwnWrites
 from sluice.metrics.client import PrometheusClient
 from sluice.metrics.dialects import SeldonDialect

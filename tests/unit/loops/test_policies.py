@@ -11,7 +11,7 @@ import yaml
 from sluice.api.builtin import BALANCED, LIBRARY
 from sluice.api.rollout import parse_policy, parse_rollout
 from sluice.errors import SpecError
-from sluice.loops.reconcile import Policies
+from sluice.loops.policies import Policies
 
 ROOT = Path(__file__).resolve().parents[3]
 
