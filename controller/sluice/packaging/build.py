@@ -22,7 +22,7 @@ from sluice.sandbox import part_builds, parts
 from sluice.sandbox.debian_archive import why_not
 from sluice.sandbox.progress import Progress, Silent, Step
 
-FORM = 2  # of what is kept: a change of it builds anew
+FORM = 3  # of what is kept: a change of it builds anew
 # Files in images carry this time unless SOURCE_DATE_EPOCH says otherwise: 2026-01-01.
 EPOCH = 1767225600
 KEPT_SETS = 8

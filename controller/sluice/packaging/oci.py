@@ -100,13 +100,16 @@ class Layout:
     def adopt(self, manifest: str, source: Layout) -> str:
         """Have a builder's image here, its layers compressed our way; returns its digest here.
 
-        Builders compress differently from version to version; the config, and with it the hashes
-        of the uncompressed layers, is taken as it is.
+        Builders compress differently from version to version, and buildah remarks in the history
+        which images of its own store it went through: these have other ids in another store. All
+        else of the config, and with it the hashes of the uncompressed layers, is taken as it is.
         """
         content = source.read(manifest)
-        config = source.blob(content["config"]["digest"]).read_bytes()
+        config = source.read(content["config"]["digest"])
+        for entry in config.get("history", ()):
+            entry.pop("comment", None)
         layers = []
-        plain = json.loads(config)["rootfs"]["diff_ids"]
+        plain = config["rootfs"]["diff_ids"]
         for expected, layer in zip(plain, content["layers"], strict=True):
             known = self.path / "layers" / f"{expected.replace(':', '-')}.json"
             if known.is_file():
@@ -120,7 +123,7 @@ class Layout:
             known.parent.mkdir(exist_ok=True)
             known.write_text(json.dumps(descriptor))
             layers.append(descriptor)
-        return self._add_manifest(self.add(config), layers)
+        return self.add_image(config, layers)
 
     def read(self, digest: str) -> dict[str, Any]:
         """A JSON blob."""

@@ -70,6 +70,22 @@ def test_however_a_builder_compresses_the_digest_is_one(make, tmp_path):
     assert len(set(digests)) == 1
 
 
+def test_ids_of_a_builders_own_store_are_no_part_of_an_image(make, tmp_path):
+    digests = []
+    for own in ("a4f45d572d0f", "3498307959bb"):
+        built = Layout(tmp_path / own)
+        manifest = built.read(make(built, {"x": b"1"}))
+        step = {"created_by": "ENV X=1", "comment": f"FROM {own}", "empty_layer": True}
+        config = {**built.read(manifest["config"]["digest"]), "history": [step]}
+        digest = built.add_image(config, manifest["layers"])
+        pool = Layout(tmp_path / f"pool-{own}")
+        digests.append(pool.adopt(digest, built))
+        assert pool.config(digests[-1])["history"] == [
+            {"created_by": "ENV X=1", "empty_layer": True}
+        ]
+    assert len(set(digests)) == 1
+
+
 def test_a_layer_other_than_its_config_says_is_refused(make, tmp_path):
     built = Layout(tmp_path / "built")
     manifest = built.read(make(built, {"x": b"1"}))
