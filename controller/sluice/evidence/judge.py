@@ -20,8 +20,8 @@ def judge(evidence: CheckEvidence, *, fresh: bool, problem: str = "") -> CheckSt
         verdict=verdict,
         reason=reason,
         message=message,
-        candidate=_rounded(evidence.candidate),
-        stable=_rounded(evidence.stable),
+        candidate=rounded(evidence.candidate),
+        stable=rounded(evidence.stable),
         evidence=round(evidence.log10_pass, 3),
         needed=round(evidence.pass_needed, 3),
         harm_evidence=round(evidence.log10_harm, 3),
@@ -36,7 +36,7 @@ def _answer(evidence: CheckEvidence, fresh: bool, problem: str) -> tuple[Verdict
     plan = evidence.plan
     if evidence.harmed:
         reason = "WorseThanStable" if plan.kind.compares else "AboveLimit"
-        risk = f"{_percent(plan.alpha)} risk of a false alarm"
+        risk = f"{percent(plan.alpha)} risk of a false alarm"
         return Verdict.HARM, reason, f"{_numbers(evidence)}: shown to be too much, at {risk}."
     if problem:
         return Verdict.ERROR, "MetricsProblem", problem
@@ -58,7 +58,7 @@ def _answer(evidence: CheckEvidence, fresh: bool, problem: str) -> tuple[Verdict
     if evidence.passed:
         if plan.kind.compares:
             bound = f"less than {plan.unacceptable:g}x the stable's"
-            bound += f", or below {_percent(plan.negligible)}"
+            bound += f", or below {percent(plan.negligible)}"
             return Verdict.PASS, "NotWorseThanStable", f"{_numbers(evidence)}: shown to be {bound}."
         return Verdict.PASS, "WithinLimit", f"{_numbers(evidence)}: shown to be within the limit."
     if not evidence.passable:
@@ -98,20 +98,22 @@ def _numbers(evidence: CheckEvidence) -> str:
         return f"p{plan.quantile * 100:g} {value} against {limit} ({evidence.n_c:,} requests)"
     slow = f" slower than {format_duration(evidence.worst_edge)}" if evidence.worst_edge else ""
     what = slow.strip() if slow else "failed"
-    text = f"{_percent(evidence.candidate)} {what} ({evidence.k_c:,} of {evidence.n_c:,})"
+    text = f"{percent(evidence.candidate)} {what} ({evidence.k_c:,} of {evidence.n_c:,})"
     if plan.kind is Kind.LIMIT_RATE:
-        return f"{text} against a limit of {_percent(plan.limit)}"
+        return f"{text} against a limit of {percent(plan.limit)}"
     if evidence.n_s == 0:
         return text
-    return f"{text}, stable {_percent(evidence.stable)} ({evidence.k_s:,} of {evidence.n_s:,})"
+    return f"{text}, stable {percent(evidence.stable)} ({evidence.k_s:,} of {evidence.n_s:,})"
 
 
-def _percent(share: float | None) -> str:
+def percent(share: float | None) -> str:
+    """Three digits, as people read a share; "-" for None."""
     if share is None:
         return "-"
     value = share * 100
     return f"{value:.3g}%" if value < 99.95 else f"{value:.0f}%"
 
 
-def _rounded(value: float | None) -> float | None:
+def rounded(value: float | None) -> float | None:
+    """Four digits, for the status."""
     return None if value is None else float(f"{value:.4g}")

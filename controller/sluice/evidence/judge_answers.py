@@ -8,6 +8,7 @@ from sluice.api.status import CheckStatus, Verdict
 from sluice.evidence.answer_bank import AnswerEvidence
 from sluice.evidence.answers import Incomparable
 from sluice.evidence.difference import StreamEvidence, harmed_streams
+from sluice.evidence.judge import percent, rounded
 
 _SHOWN = 3
 
@@ -39,8 +40,8 @@ def judge_answers(
         reason=reason,
         message=message,
         about=worst.name if worst else None,
-        candidate=_rounded(worst.candidate) if worst else None,
-        stable=_rounded(worst.stable) if worst else None,
+        candidate=rounded(worst.candidate) if worst else None,
+        stable=rounded(worst.stable) if worst else None,
         evidence=_short(passing),
         needed=_short(worst.pass_needed) if worst else None,
         harm_evidence=_short(max(s.log10_harm for s in evidence.streams)) if worst else None,
@@ -63,7 +64,7 @@ def _answer(
         reason = "WorseThanStable" if feedback else "DifferentFromStable"
         more = "more" if feedback else "further apart"
         what = f"{more} than the acceptable {_points(plan.acceptable)}"
-        risk = f"{_percent(plan.alpha)} risk of a false alarm"
+        risk = f"{percent(plan.alpha)} risk of a false alarm"
         told = f"{_numbers(evidence)}{_others(evidence)}: shown to be {what}, at {risk}."
         return Verdict.HARM, reason, told
     if problem:
@@ -174,7 +175,7 @@ def _numbers(evidence: AnswerEvidence) -> str:
 
 def _one(evidence: AnswerEvidence, at: int, stream: StreamEvidence) -> str:
     place, what = evidence.places[at], evidence.sets[at]
-    candidate, stable = _percent(stream.candidate), _percent(stream.stable)
+    candidate, stable = percent(stream.candidate), percent(stream.stable)
     of = f"({stream.n_c:,.0f} and {stream.n_s:,.0f})"
     if evidence.plan.metric is Metric.FEEDBACK:
         where = f"{place}: " if place else ""
@@ -206,7 +207,7 @@ def _unwaited(evidence: AnswerEvidence) -> str:
     }
     if not left_out:
         return ""
-    least = _percent(evidence.plan.least_share)
+    least = percent(evidence.plan.least_share)
     return f"; {len(left_out)} parts with less than {least} of the answers were not waited for"
 
 
@@ -226,17 +227,6 @@ def _left(evidence: AnswerEvidence) -> int | None:
 def _points(share: float) -> str:
     points = share * 100
     return f"{points:.3g} point{'' if round(points, 6) == 1 else 's'}"
-
-
-def _percent(share: float | None) -> str:
-    if share is None:
-        return "-"
-    value = share * 100
-    return f"{value:.3g}%" if value < 99.95 else f"{value:.0f}%"
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.4g}")
 
 
 def _short(value: float | None) -> float | None:
