@@ -89,11 +89,13 @@ def gate(status: RolloutStatus, name: str) -> GateStatus | None:
 
 
 def shut(name: str) -> Callable[[RolloutStatus], bool]:
-    """That gate was looked at, and holds."""
+    """That gate was looked at, and holds: a webhook too is shut while it is only being asked."""
 
     def true(status: RolloutStatus) -> bool:
         found = gate(status, name)
-        return found is not None and found.state is GateState.CLOSED and bool(found.message)
+        if found is None or (found.question is not None and found.attempt is None):
+            return False
+        return found.state is GateState.CLOSED and bool(found.message)
 
     return true
 
