@@ -16,7 +16,7 @@ from sluice.cli.output import plain_table, print_data
 from sluice.errors import UsageError
 from sluice.simulation.files import read_policy
 from sluice.simulation.scenario import Scenario, read_scenarios
-from sluice.simulation.serving import serving_only
+from sluice.simulation.serving import in_scenario
 from sluice.simulation.simulate import simulate as run_scenarios
 
 _HEADERS = [
@@ -54,11 +54,12 @@ def simulate(
             jobs=jobs or os.cpu_count() or 1,
             tell=lambda done: progress.advance(bar, done),
         )
-    if left_out := serving_only(read)[1]:
-        sys.stderr.write(
-            f"Not simulated: {', '.join(left_out)}. What a model answers is not drawn; the other "
-            "checks keep their part of the risk.\n"
-        )
+    for each in scenarios:
+        for name, lacks in in_scenario(read, each)[1].items():
+            sys.stderr.write(
+                f"Not simulated: {name}. Scenario {each.name} does not have {lacks}; the other "
+                "checks keep their part of the risk.\n"
+            )
     if output is Output.TABLE:
         rows = [_row(result) for result in results]
         sys.stdout.write(plain_table(_HEADERS, rows) + "\n")

@@ -9,14 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from sluice.api.policy import Metric
 from sluice.evidence.answers import Cell, Incomparable, Shown, Streams, streams_of
 from sluice.evidence.difference import DifferenceFleet, DifferencePlan, StreamEvidence
-from sluice.evidence.formulas import FloatArray
+from sluice.evidence.formulas import BoolArray, FloatArray
 from sluice.evidence.spec import AnswerPlan
+
+# Versions that count the same have the same streams: worked out once, counted together.
+_streams_of = lru_cache(maxsize=256)(streams_of)
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ class AnswerBank:
             if one.shown == (stable, candidate):
                 continue
             one.shown = (stable, candidate)
-            found = streams_of(one.plan, stable, candidate)
+            found = _streams_of(one.plan, stable, candidate)
             if isinstance(found, Incomparable):
                 self._leave(_row(key, name), one)
                 one.problem = found
@@ -155,10 +159,21 @@ class AnswerBank:
 
     def remember(self, key: str, cells: tuple[Cell, ...], past: FloatArray) -> None:
         """Learn from what the stable did before, shape (T, C), oldest first; no evidence."""
-        for name, one in self._open[key].items():
-            if one.streams is not None and not one.restored:
-                n, k = one.counts(cells, past)
-                self._fleet(one).remember([_row(key, name)], n[:, None], k[:, None])
+        self.remember_all([key], cells, past[:, None])
+
+    def remember_all(
+        self, keys: Sequence[str], cells: tuple[Cell, ...], past: FloatArray
+    ) -> None:
+        """The same for several rollouts of the same counters, shape (T, len(keys), C)."""
+        groups: dict[int, list[tuple[int, str, _Open]]] = {}
+        for at, key in enumerate(keys):
+            for name, one in self._open[key].items():
+                if one.streams is not None and not one.restored:
+                    groups.setdefault(id(one.streams), []).append((at, _row(key, name), one))
+        for group in groups.values():
+            columns, rows, (one, *_) = zip(*group, strict=True)
+            n, k = one.counts(cells, past[:, list(columns)])
+            self._fleet(one).remember(rows, n, k)
 
     def _fleet(self, one: _Open) -> DifferenceFleet:
         if one.streams is None:
@@ -173,25 +188,60 @@ class AnswerBank:
         `apart`: rollouts in which only one version has users. There is nothing to compare, and what
         one of them does alone does not wait for the other.
         """
-        groups: dict[int, list[tuple[str, tuple[FloatArray, ...]]]] = {}
+        groups: dict[tuple[int, int], list[tuple[str, str, _Open, AnswerIncrement]]] = {}
         for key, increment in increments.items():
             for name, one in self._open[key].items():
-                if one.streams is None:
-                    continue
-                n_c, k_c = one.counts(increment.cells, increment.candidate)
+                if one.streams is not None:
+                    group = groups.setdefault((id(one.streams), id(increment.cells)), [])
+                    group.append((key, name, one, increment))
+        moves: dict[int, list[tuple[list[str], list[FloatArray]]]] = {}
+        for group in groups.values():
+            first, cells = group[0][2], group[0][3].cells
+            n_c, k_c = first.counts(cells, np.stack([i.candidate for *_, i in group]))
+            n_s, k_s = first.counts(cells, np.stack([i.stable for *_, i in group]))
+            rows, kept = [], []
+            for at, (key, name, one, increment) in enumerate(group):
                 if increment.age < one.plan.warmup:
-                    one.skipped += float(n_c[0])
+                    one.skipped += float(n_c[at, 0])
                 elif key in apart:
-                    one.alone += float(n_c[0])
+                    one.alone += float(n_c[at, 0])
                 else:
-                    n_s, k_s = one.counts(increment.cells, increment.stable)
-                    table = (n_c, k_c, n_s, k_s)
-                    size = len(one.streams.names)
-                    groups.setdefault(size, []).append((_row(key, name), table))
-        for size, group in groups.items():
+                    rows.append(_row(key, name))
+                    kept.append(at)
+            if rows:
+                tables = [table[kept] for table in (n_c, k_c, n_s, k_s)]
+                moves.setdefault(n_c.shape[1], []).append((rows, tables))
+        for size, moved in moves.items():
             fleet = self._fleets[size]
-            rows = fleet.slots.rows([row for row, _ in group])
-            fleet.update(rows, *(np.stack([table[i] for _, table in group]) for i in range(4)))
+            at_once = fleet.slots.rows([row for rows, _ in moved for row in rows])
+            fleet.update(at_once, *(np.concatenate([t[i] for _, t in moved]) for i in range(4)))
+
+    def marks(self, keys: Sequence[str]) -> BoolArray:
+        """Shape (len(keys), checks, 3): harmed, passed, any answer of the candidate.
+
+        As of `EvidenceBank`: where these stay, so does the verdict. All keys must have as many
+        checks.
+        """
+        checks = max((len(self._open[key]) for key in keys), default=0)
+        marks = np.zeros((len(keys), checks, 3), dtype=np.bool_)
+        groups: dict[int, list[tuple[int, int, str, _Open]]] = {}
+        for at, key in enumerate(keys):
+            for check, (name, one) in enumerate(self._open[key].items()):
+                if one.streams is not None:
+                    group = groups.setdefault(id(one.streams), [])
+                    group.append((at, check, _row(key, name), one))
+        for group in groups.values():
+            where, which, rows, (one, *_) = zip(*group, strict=True)
+            marks[list(where), list(which)] = self._marks(rows, one)
+        return marks
+
+    def _marks(self, rows: Sequence[str], one: _Open) -> BoolArray:
+        fleet = self._fleet(one)
+        at = fleet.slots.rows(rows)
+        totals = fleet.slots.fields["totals"][at]
+        places = one.streams.places if one.streams is not None else ()
+        harmed, passed = fleet.verdicts(at, waited(one.plan, places, totals[:, 1, 0]))
+        return np.stack([harmed, passed, totals[:, 0, 0, 0] > 0], axis=-1)
 
     def results(self, key: str) -> tuple[AnswerEvidence, ...]:
         """The evidence of every check, in the order of the plans. KeyError if not open."""
@@ -203,20 +253,18 @@ class AnswerBank:
             return AnswerEvidence(one.plan, one.problem, skipped=skipped, alone=alone)
         streams = self._fleet(one).results(_row(key, name))
         whole = streams[0].n_s
-        waited = tuple(
-            not place or each.n_s >= max(one.plan.least_share * whole, 1.0)
-            for each, place in zip(streams, one.streams.places, strict=True)
-        )
+        n_s = np.array([[each.n_s for each in streams]])
+        awaited = tuple(waited(one.plan, one.streams.places, n_s)[0].tolist())
         harmed = any(each.harmed for each in streams)
         return AnswerEvidence(
             plan=one.plan,
             places=one.streams.places,
             sets=one.streams.sets,
             streams=streams,
-            waited=waited,
+            waited=awaited,
             harmed=harmed,
             passed=not harmed
-            and all(s.passed for s, wait in zip(streams, waited, strict=True) if wait),
+            and all(s.passed for s, wait in zip(streams, awaited, strict=True) if wait),
             n_c=round(streams[0].n_c),
             n_s=round(whole),
             skipped=skipped,
@@ -232,6 +280,13 @@ class AnswerBank:
             elif one.state is not None:  # not seen since a restart
                 found[name] = one.state
         return found
+
+
+def waited(plan: AnswerPlan, places: Sequence[str], n_s: FloatArray) -> BoolArray:
+    """Which streams a Pass waits for, by the stable's answers of each, (B, S)."""
+    whole = np.array([not place for place in places])
+    enough: BoolArray = n_s >= np.maximum(plan.least_share * n_s[:, :1], 1.0)
+    return enough | whole
 
 
 def _row(key: str, name: str) -> str:

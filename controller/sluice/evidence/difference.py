@@ -235,12 +235,18 @@ class DifferenceFleet:
             np.where(one, passing[..., 0], passing.min(axis=-1)),
         )
 
-    def verdicts(self, keys: Sequence[str] | Rows) -> tuple[BoolArray, BoolArray]:
-        """Harm (any stream) and Pass (every stream), by rollout; neither: Undecided."""
+    def verdicts(
+        self, keys: Sequence[str] | Rows, waited: BoolArray | None = None
+    ) -> tuple[BoolArray, BoolArray]:
+        """Harm (any stream) and Pass (every stream), by rollout; neither: Undecided.
+
+        `waited` (B, S): the streams that a Pass waits for, if not for all.
+        """
         rows = keys if isinstance(keys, np.ndarray) else self.slots.rows(keys)
         _, passing = self._evidence(rows)
         harmed: BoolArray = self.slots.fields["harmed"][rows].max(axis=1)
-        passed: BoolArray = (passing >= self._params[rows, 3, None]).min(axis=1)
+        enough = passing >= self._params[rows, 3, None]
+        passed: BoolArray = (enough if waited is None else enough | ~waited).min(axis=1)
         return harmed, passed & ~harmed
 
     def results(self, key: str) -> tuple[StreamEvidence, ...]:

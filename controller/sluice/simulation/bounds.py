@@ -45,7 +45,7 @@ def least_to_harm(
     policy: CanaryPolicySpec, every: Sequence[Interval], plans: Sequence[CheckPlan] | None = None
 ) -> Bound | None:
     """The soonest any check can show harm at the policy's risk; None: not in this time."""
-    return _soonest(
+    return soonest(
         _reached(policy, every, plan, _harm_forms(plan, every, policy), policy.risk.false_rollback)
         for plan in (plans or plans_of(policy))
     )
@@ -59,8 +59,20 @@ def least_to_pass(
         _reached(policy, every, plan, _pass_forms(plan, every, policy), policy.risk.false_promotion)
         for plan in (plans or plans_of(policy))
     ]
+    return latest(found)
+
+
+def soonest(bounds: Iterable[Bound | None]) -> Bound | None:
+    """The first of those that come; None: none does."""
+    known = [bound for bound in bounds if bound is not None]
+    return min(known, key=lambda b: b.seconds, default=None)
+
+
+def latest(bounds: Iterable[Bound | None]) -> Bound | None:
+    """The last of all; None: one does not come, or there is none."""
+    found = list(bounds)
     known = [bound for bound in found if bound is not None]
-    return max(known, key=lambda b: b.seconds) if len(known) == len(found) else None
+    return max(known, key=lambda b: b.seconds) if known and len(known) == len(found) else None
 
 
 # For each stream (column, and its ways to get there); each way is a list of informations per
@@ -150,10 +162,11 @@ def _absolute(
 
 def _when(needed: list[FloatArray], risk: float) -> float:
     """After how many intervals (with a fraction) all of these have ln(1/risk); inf: never."""
-    return max(_crossing(nats, math.log(1.0 / risk)) for nats in needed)
+    return max(crossing(nats, math.log(1.0 / risk)) for nats in needed)
 
 
-def _crossing(nats: FloatArray, level: float) -> float:
+def crossing(nats: FloatArray, level: float) -> float:
+    """After how many intervals (with a fraction) so many nats are together; inf: never."""
     total = np.cumsum(nats)
     i = int(np.searchsorted(total, level))
     if i >= len(total):
@@ -167,9 +180,16 @@ def _reached(
 ) -> Bound | None:
     times = [(min(_when(form, risk) for form in ways), column) for column, ways in forms]
     when, column = min(times, default=(math.inf, K))
+    return reached(policy, every, when, plan.name, column)
+
+
+def reached(
+    policy: CanaryPolicySpec, every: Sequence[Interval], when: float, check: str, column: int = K
+) -> Bound | None:
+    """The bound after `when` intervals (with a fraction); None for never."""
     if math.isinf(when):
         return None
-    return Bound(_seconds(every, when), _requests(policy, every, when), plan.name, column)
+    return Bound(_seconds(every, when), _requests(policy, every, when), check, column)
 
 
 def _seconds(every: Sequence[Interval], when: float) -> float:
@@ -182,8 +202,3 @@ def _requests(policy: CanaryPolicySpec, every: Sequence[Interval], when: float) 
     sent = shares_over(policy, every) * np.array([interval.requests for interval in every])
     whole = min(int(when), len(every) - 1)
     return float(sent[:whole].sum() + (when - whole) * sent[whole])
-
-
-def _soonest(bounds: Iterable[Bound | None]) -> Bound | None:
-    known = [bound for bound in bounds if bound is not None]
-    return min(known, key=lambda b: b.seconds, default=None)

@@ -21,6 +21,7 @@ from sluice.api.times import from_wire
 from sluice.engine.decide import decide
 from sluice.engine.inputs import Decision, Inputs
 from sluice.evidence import EDGES, EvidenceBank, Increment, judge, plans_of
+from sluice.simulation.answer_cohort import answer_cohort
 from sluice.simulation.scenario import Scenario
 from sluice.simulation.small_world import (
     DESIRED,
@@ -169,13 +170,17 @@ class Cohort:
         self._runs = [Run(str(i), first.status, first.weights, due=first.due) for i in range(runs)]
         for run in self._runs:
             self._bank.open(run.key, plans, EDGES)
-        past = history(self._rng, scenario, runs).astype(np.float64)
+        before = history(self._rng, scenario, runs)
+        past = before.astype(np.float64)
         self._bank.remember({run.key: past[:, i] for i, run in enumerate(self._runs)})
+        keys = [run.key for run in self._runs]
+        self._answers = answer_cohort(policy, scenario, keys, seed, before)
         self._open = list(range(runs))
         self._held = np.zeros((runs, 2, COLUMNS))  # counted, but not yet read
         self._seen = np.zeros((runs, 2), dtype=np.bool_)
-        # What verdicts depend on: the bank's marks, and whether both sides are seen.
-        self._marks = np.zeros((runs, 3 * len(plans) + 1), dtype=np.bool_)
+        # What verdicts depend on: the banks' marks, and whether both sides are seen.
+        checks = len(plans) + (self._answers.checks if self._answers else 0)
+        self._marks = np.zeros((runs, 3 * checks + 1), dtype=np.bool_)
         self._blind = False
         self._begun = False
         ready = from_wire(first.status.ready_at)
@@ -208,8 +213,11 @@ class Cohort:
         counts = draw(self._rng, interval, shares, self._scenario.overdispersion)
         rows = np.array(self._open)
         self._seen[rows] |= counts[:, :, N] > 0
-        if interval.start >= self._judged_from - 1e-9:
+        counted = interval.start >= self._judged_from - 1e-9
+        if counted:
             self._held[rows] += counts
+        if self._answers:
+            self._answers.serve(interval, self._open, counts, shares, counted=counted)
         for row, i in enumerate(self._open):
             run = self._runs[i]
             run.served[0] += float(counts[row, 0, N])
@@ -244,9 +252,7 @@ class Cohort:
             return
         self._advance(rows)
         self._held_from = now
-        marks = self._bank.marks([self._runs[i].key for i in self._open]).reshape(len(rows), -1)
-        fresh = np.array([[self._fresh(i)] for i in self._open])
-        marks = np.concatenate([marks, fresh], axis=1)
+        marks = self._verdict_marks(rows)
         changed = (marks != self._marks[rows]).any(axis=1)
         self._marks[rows] = marks
         if was_blind or not self._begun:
@@ -257,6 +263,14 @@ class Cohort:
         ]
         self._judge(self._open if was_blind else wanted)
         self._pass(wanted, now)
+
+    def _verdict_marks(self, rows: NDArray[np.intp]) -> Bools:
+        """Where these stay the same, so do the verdicts."""
+        marks = self._bank.marks([self._runs[i].key for i in self._open])
+        parts = [marks.reshape(len(rows), -1) if marks.size else marks.reshape(len(rows), 0)]
+        if self._answers:
+            parts.append(self._answers.marks(rows))
+        return np.concatenate([*parts, np.array([[self._fresh(i)] for i in self._open])], axis=1)
 
     def _advance(self, rows: NDArray[np.intp]) -> None:
         """One update with all that was counted since the last scrape that could be read."""
@@ -269,6 +283,8 @@ class Cohort:
         }
         baking = {self._runs[i].key for i in rows.tolist() if self._bakes(i)}
         self._bank.update(increments, baking=baking)
+        if self._answers:
+            self._answers.advance(rows, age, baking)
 
     def _bakes(self, i: int) -> bool:
         after = self._runs[i].status.phase in (Phase.PROMOTING, Phase.BAKING)
@@ -290,6 +306,11 @@ class Cohort:
             run.checks = tuple(
                 judge(evidence, fresh=fresh) for evidence in self._bank.results(run.key)
             )
+            if self._answers:
+                beside = not self._bakes(i)
+                told = {**self._answers.judged(i, fresh=fresh, beside=beside)}
+                told |= {check.name: check for check in run.checks}
+                run.checks = tuple(told[check.name] for check in self._policy.checks)
 
     def _fresh(self, i: int) -> bool:
         return bool(self._seen[i, 0] and (self._seen[i, 1] or self._bakes(i)))

@@ -12,6 +12,7 @@ from sluice.api.base import Duration, Model
 from sluice.api.rollout import explain
 from sluice.errors import UsageError
 from sluice.simulation.files import read_documents
+from sluice.simulation.scenario_answers import Answering, Feedback, check_answers
 
 _LONGEST_SCRAPES = 100_000
 
@@ -39,7 +40,7 @@ class Latency(Model):
     sigma: float = Field(default=0.6, gt=0, le=10)
 
 
-class Behaviour(Model):
+class Behaviour(Answering):
     """What one side does unless an event says otherwise."""
 
     error_rate: float = Field(default=0.0, ge=0, le=1)
@@ -61,11 +62,11 @@ def _as_steps(given: Any) -> Any:
     return given
 
 
-class Event(Model):
+class Event(Answering):
     """Something that lasts from `from` until before `to`.
 
-    `error_rate` replaces the side's own (the later event in the list wins), `latency_factor`
-    multiplies its latency, `outage` takes the metrics away.
+    `error_rate`, `predictions` and `accuracy` replace the side's own (the later event in the list
+    wins), `latency_factor` multiplies its latency, `outage` takes the metrics away.
     """
 
     start: Duration = Field(alias="from", ge=0)
@@ -80,13 +81,18 @@ class Event(Model):
         if self.to <= self.start:
             raise ValueError("'to' must be later than 'from'")
         if self.side is Side.METRICS:
-            if not self.outage or self.error_rate is not None or self.latency_factor is not None:
+            if not self.outage or self._changes_a_side:
                 raise ValueError("an event of side metrics is an outage: give 'outage: true' alone")
         elif self.outage:
             raise ValueError("'outage' is for side metrics: remove it, or write 'side: metrics'")
-        elif self.error_rate is None and self.latency_factor is None:
-            raise ValueError("an event needs errorRate or latencyFactor")
+        elif not self._changes_a_side:
+            raise ValueError("an event needs errorRate, latencyFactor, predictions or accuracy")
         return self
+
+    @property
+    def _changes_a_side(self) -> bool:
+        said = (self.error_rate, self.latency_factor, self.predictions, self.accuracy)
+        return any(each is not None for each in said)
 
     def concerns(self, side: Side) -> bool:
         """The event changes this side."""
@@ -105,6 +111,7 @@ class Scenario(Model):
     candidate: Behaviour
     overdispersion: float = Field(default=1.0, ge=1, le=1000)
     events: list[Event] = Field(default_factory=list)
+    feedback: Feedback | None = None
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -118,6 +125,8 @@ class Scenario(Model):
                 f"duration / scrapeInterval must be at most {_LONGEST_SCRAPES:,}, found "
                 f"{self.scrapes:,}"
             )
+        events = {f"events.{number}": event for number, event in enumerate(self.events)}
+        check_answers(self.stable, self.candidate, events, self.feedback)
         return self
 
     @property

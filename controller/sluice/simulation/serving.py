@@ -1,20 +1,32 @@
-"""What of a policy can be played: how a model serves. What it answers is not drawn or recorded."""
+"""What of a policy can be played: how a model serves, and what it answers where that is known."""
 
 from __future__ import annotations
 
-from sluice.api.policy import CanaryPolicySpec
+from collections.abc import Callable, Mapping
+
+from sluice.api.policy import CanaryPolicySpec, Check, Metric
 from sluice.errors import UsageError
+from sluice.simulation.scenario import Scenario
+
+Missing = Callable[[Check], str]
+"""Why a check cannot be played; "" where it can."""
 
 
 def serving_only(policy: CanaryPolicySpec) -> tuple[CanaryPolicySpec, tuple[str, ...]]:
-    """The policy without its checks of answers, and the names of those.
+    """The policy without its checks of answers, and the names of those, as `played` has it."""
+    kept, left_out = played(policy, lambda check: "answers" if check.metric.of_answers else "")
+    return kept, tuple(left_out)
+
+
+def played(policy: CanaryPolicySpec, missing: Missing) -> tuple[CanaryPolicySpec, Mapping[str, str]]:
+    """The policy without the checks that something is missing for, and what that is, by name.
 
     Every other check keeps its part of the risk. Raises UsageError where no other is left.
     """
-    left_out = tuple(check.name for check in policy.checks if check.metric.of_answers)
+    left_out = {check.name: lacks for check in policy.checks if (lacks := missing(check))}
     if not left_out:
-        return policy, ()
-    kept = [check for check in policy.checks if not check.metric.of_answers]
+        return policy, {}
+    kept = [check for check in policy.checks if check.name not in left_out]
     if not kept:
         raise UsageError(
             f"the policy has only checks of answers ({', '.join(left_out)}), and these are not "
@@ -23,3 +35,24 @@ def serving_only(policy: CanaryPolicySpec) -> tuple[CanaryPolicySpec, tuple[str,
     part = len(kept) / len(policy.checks)
     risk = policy.risk.model_copy(update={"false_rollback": policy.risk.false_rollback * part})
     return policy.model_copy(update={"checks": kept, "risk": risk}), left_out
+
+
+def in_scenario(
+    policy: CanaryPolicySpec, scenario: Scenario
+) -> tuple[CanaryPolicySpec, Mapping[str, str]]:
+    """The policy as the scenario can play it, and what it lacks for the other checks, by name."""
+    return played(policy, lambda check: _lacks(check, scenario))
+
+
+def _lacks(check: Check, scenario: Scenario) -> str:
+    if not check.metric.of_answers or check.difference is None:
+        return ""
+    if check.difference.slices:
+        return "slices, which are not drawn"
+    if check.metric is Metric.PREDICTIONS:
+        return "" if scenario.stable.predictions is not None else "predictions of both sides"
+    if scenario.feedback is None:
+        return "feedback, and accuracy of both sides"
+    if check.difference.per_class and scenario.feedback.truths is None:
+        return "feedback.truths (the check is perClass)"
+    return ""

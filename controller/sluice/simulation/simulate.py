@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 
 from sluice.api.policy import CanaryPolicySpec
-from sluice.simulation.bounds import Bound, least_to_harm, least_to_pass
+from sluice.evidence import plans_of
+from sluice.evidence.spec import answer_plans_of
+from sluice.simulation.bounds import Bound, latest, least_to_harm, least_to_pass, soonest
+from sluice.simulation.bounds_answers import answers_to_harm, answers_to_pass
 from sluice.simulation.cohort import Cohort, Ended
 from sluice.simulation.outcomes import summary
 from sluice.simulation.scenario import Scenario, Truth
-from sluice.simulation.serving import serving_only
+from sluice.simulation.serving import in_scenario
 from sluice.simulation.traffic import K, intervals
 
 CHUNK = 250
@@ -43,31 +46,37 @@ def simulate(
 ) -> list[dict[str, Any]]:
     """One result per scenario, in order. `tell` is called with each number of finished runs.
 
-    Checks of answers are not played: `notSimulated` of each result names them.
+    Checks of what a scenario does not tell are not played: `notSimulated` of its result names them.
     """
-    policy, left_out = serving_only(policy)
-    limits = [limit_of(policy, scenario) for scenario in scenarios]
+    seen = [in_scenario(policy, scenario) for scenario in scenarios]
+    limits = [limit_of(own, scenario) for (own, _), scenario in zip(seen, scenarios, strict=True)]
     tasks = [
         task
         for number, scenario in enumerate(scenarios)
-        for task in _tasks(policy, number, scenario, runs, seed)
+        for task in _tasks(seen[number][0], number, scenario, runs, seed)
     ]
     parts: list[list[Ended]] = [[] for _ in scenarios]
     for task, ended in zip(tasks, _played(tasks, jobs), strict=True):
         parts[task.scenario].append(ended)
         tell(task.runs)
-    untold = {"notSimulated": list(left_out)} if left_out else {}
     return [
-        summary(scenario, part, limit) | untold
-        for scenario, part, limit in zip(scenarios, parts, limits, strict=True)
+        summary(scenario, part, limit) | ({"notSimulated": list(left_out)} if left_out else {})
+        for scenario, part, limit, (_, left_out) in zip(scenarios, parts, limits, seen, strict=True)
     ]
 
 
 def limit_of(policy: CanaryPolicySpec, scenario: Scenario) -> Bound | None:
     """The information limit of the right answer; None where it cannot come in this time."""
-    every = intervals(scenario)
-    least = least_to_harm if scenario.truth is Truth.HARMFUL else least_to_pass
-    return least(policy, every)
+    every, answers = intervals(scenario), bool(answer_plans_of(policy))
+    serving = bool(plans_of(policy))
+    found = []
+    if scenario.truth is Truth.HARMFUL:
+        found += [least_to_harm(policy, every)] if serving else []
+        found += [answers_to_harm(policy, scenario, every)] if answers else []
+        return soonest(found)
+    found += [least_to_pass(policy, every)] if serving else []
+    found += [answers_to_pass(policy, scenario, every)] if answers else []
+    return latest(found)
 
 
 def _tasks(

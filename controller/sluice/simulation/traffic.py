@@ -60,17 +60,23 @@ def history(rng: np.random.Generator, scenario: Scenario, runs: int) -> Ints:
     return np.stack([n, k], axis=2)
 
 
-def _interval(scenario: Scenario, start: float, end: float) -> Interval:
+def parts(scenario: Scenario, start: float, end: float) -> list[tuple[float, float]]:
+    """The times between two scrapes in which nothing changes: when each begins, its requests."""
     moments = {load.at for load in scenario.requests_per_second}
     for event in scenario.events:
         moments |= {event.start, event.to}
     cuts = [start, *sorted(m for m in moments if start < m < end), end]
+    return [
+        (begin, max(_rate(scenario, begin) * (finish - begin), 1e-300))
+        for begin, finish in pairwise(cuts)
+    ]
+
+
+def _interval(scenario: Scenario, start: float, end: float) -> Interval:
     failing = np.zeros(2)
     slower = np.zeros((2, len(EDGES)))
     total = 0.0
-    for begin, finish in pairwise(cuts):
-        requests = _rate(scenario, begin) * (finish - begin)
-        weight = max(requests, 1e-300)
+    for begin, weight in parts(scenario, start, end):
         total += weight
         for row, side in ((CANDIDATE, Side.CANDIDATE), (STABLE, Side.STABLE)):
             failing[row] += weight * _failing(scenario, side, begin)
@@ -82,12 +88,13 @@ def _rate(scenario: Scenario, at: float) -> float:
     return [load.value for load in scenario.requests_per_second if load.at <= at][-1]
 
 
-def _own(scenario: Scenario, side: Side) -> Behaviour:
+def own(scenario: Scenario, side: Side) -> Behaviour:
+    """What a side does without events."""
     return scenario.candidate if side is Side.CANDIDATE else scenario.stable
 
 
 def _failing(scenario: Scenario, side: Side, at: float) -> float:
-    rate = _own(scenario, side).error_rate
+    rate = own(scenario, side).error_rate
     for event in scenario.events:
         if event.concerns(side) and event.start <= at < event.to and event.error_rate is not None:
             rate = event.error_rate
@@ -95,7 +102,7 @@ def _failing(scenario: Scenario, side: Side, at: float) -> float:
 
 
 def _slower(scenario: Scenario, side: Side, at: float) -> FloatArray:
-    latency = _own(scenario, side).latency
+    latency = own(scenario, side).latency
     median = latency.median
     for event in scenario.events:
         if event.concerns(side) and event.start <= at < event.to:
