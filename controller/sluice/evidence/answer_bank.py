@@ -161,9 +161,7 @@ class AnswerBank:
         """Learn from what the stable did before, shape (T, C), oldest first; no evidence."""
         self.remember_all([key], cells, past[:, None])
 
-    def remember_all(
-        self, keys: Sequence[str], cells: tuple[Cell, ...], past: FloatArray
-    ) -> None:
+    def remember_all(self, keys: Sequence[str], cells: tuple[Cell, ...], past: FloatArray) -> None:
         """The same for several rollouts of the same counters, shape (T, len(keys), C)."""
         groups: dict[int, list[tuple[int, str, _Open]]] = {}
         for at, key in enumerate(keys):
@@ -285,8 +283,8 @@ class AnswerBank:
 def waited(plan: AnswerPlan, places: Sequence[str], n_s: FloatArray) -> BoolArray:
     """Which streams a Pass waits for, by the stable's answers of each, (B, S)."""
     whole = np.array([not place for place in places])
-    enough: BoolArray = n_s >= np.maximum(plan.least_share * n_s[:, :1], 1.0)
-    return enough | whole
+    enough: BoolArray = (n_s >= np.maximum(plan.least_share * n_s[:, :1], 1.0)) | whole
+    return enough
 
 
 def _row(key: str, name: str) -> str:

@@ -154,9 +154,7 @@ class AnswerTraffic:
         past: FloatArray = np.concatenate(found, axis=-1).astype(np.float64)
         return past
 
-    def drawn(
-        self, mix: Mix, rows: Sequence[int], counts: Ints, share: FloatArray
-    ) -> FloatArray:
+    def drawn(self, mix: Mix, rows: Sequence[int], counts: Ints, share: FloatArray) -> FloatArray:
         """Counters of the open runs `rows`, (R, 2, C), of their requests (R, 2, ...).
 
         `share` (R,) is the candidate's part of the traffic. A failed request has no answer.

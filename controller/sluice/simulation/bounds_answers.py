@@ -103,7 +103,9 @@ def _nats(n: list[float], k: list[float], bound: float, more: bool, beyond: bool
     if (shares[CANDIDATE] - shares[STABLE] > bound) is not beyond:
         return 0.0
     rate = n[CANDIDATE] / n[STABLE]
-    return n[CANDIDATE] * _least(*(round(x, 12) for x in (shares[CANDIDATE], shares[STABLE], rate, bound)))
+    return n[CANDIDATE] * _least(
+        *(round(x, 12) for x in (shares[CANDIDATE], shares[STABLE], rate, bound))
+    )
 
 
 @lru_cache(maxsize=4096)

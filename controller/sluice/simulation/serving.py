@@ -18,7 +18,9 @@ def serving_only(policy: CanaryPolicySpec) -> tuple[CanaryPolicySpec, tuple[str,
     return kept, tuple(left_out)
 
 
-def played(policy: CanaryPolicySpec, missing: Missing) -> tuple[CanaryPolicySpec, Mapping[str, str]]:
+def played(
+    policy: CanaryPolicySpec, missing: Missing
+) -> tuple[CanaryPolicySpec, Mapping[str, str]]:
     """The policy without the checks that something is missing for, and what that is, by name.
 
     Every other check keeps its part of the risk. Raises UsageError where no other is left.
