@@ -103,9 +103,7 @@ def test_bunches_of_answers_have_the_variance_asked_for() -> None:
 @pytest.mark.parametrize(
     ("through", "counted"), [("predictor", (45, 45)), ("gateway", (9, 36))], ids=str
 )
-def test_truths_count_where_they_reach_who_answered(
-    through: str, counted: tuple[int, int]
-) -> None:
+def test_truths_count_where_they_reach_who_answered(through: str, counted: tuple[int, int]) -> None:
     given = scenario(feedback={"share": 0.5, "through": through}, candidate=WORSE)
     content, found = drawn(given, 100, 0.2)
     outcomes = found[:, :, len(content.labels) :]
@@ -123,9 +121,7 @@ def test_so_many_truths_a_second_are_of_both_sides_together() -> None:
 
 def test_truths_come_so_much_later_and_are_of_the_answers_then() -> None:
     event = {"from": "15s", "to": "30m", "side": "both", "accuracy": 0.5}
-    late = scenario(
-        feedback={"share": 0.5, "delay": "30s", "through": "predictor"}, events=[event]
-    )
+    late = scenario(feedback={"share": 0.5, "delay": "30s", "through": "predictor"}, events=[event])
     rates = []
     for scrapes in (2, 3, 4):
         content, found = drawn(late, 100, 0.2, scrapes=scrapes)
@@ -215,9 +211,7 @@ def test_policies_without_such_checks_do_not_see_what_is_answered() -> None:
 
 
 def test_traffic_is_the_same_with_and_without_checks_of_answers() -> None:
-    with_them = Cohort(
-        policy(ERRORS, PREDICTIONS), scenario(), 20, np.random.SeedSequence(5)
-    )
+    with_them = Cohort(policy(ERRORS, PREDICTIONS), scenario(), 20, np.random.SeedSequence(5))
     without = Cohort(policy(ERRORS), scenario(), 20, np.random.SeedSequence(5))
     first = intervals(scenario())[0]
     for cohort in (with_them, without):
@@ -294,9 +288,7 @@ def test_what_lint_says_a_pass_takes_is_what_it_takes(
     check = {**PREDICTIONS, "difference": {"unacceptable": unacceptable}}
     asked = policy(check, steps=[{"weight": weight, "hold": "0s"}])
     side = {"predictions": {"classes": dict(zip("abc", shares, strict=False))}}
-    given = scenario(
-        stable=side, candidate=side, feedback=None, scrapeInterval="5s", duration="1h"
-    )
+    given = scenario(stable=side, candidate=side, feedback=None, scrapeInterval="5s", duration="1h")
     found = one(asked, given, runs=100, seed=3)
     told = cost_of_answers(asked, asked.checks[0], 20).minutes
     assert told is not None

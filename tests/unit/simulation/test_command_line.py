@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,22 @@ def test_simulate_prints_a_table(scenario: str) -> None:
     lines = simulate("--scenario", scenario).splitlines()
     assert lines[0].startswith("SCENARIO")
     assert "100.0%" in lines[1]
+
+
+def test_the_documented_command_prints_the_documented_table(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = Path(__file__).parents[3]
+    monkeypatch.chdir(root)
+    text = (root / "docs" / "simulate.md").read_text()
+    pattern = r"^    \$ sluice (simulate (?:.*\\\n)*.*)\n((?:    .+\n)+)"
+    ((typed, shown),) = re.findall(pattern, text, re.MULTILINE)
+    words = shlex.split(typed.replace("\\\n", " "))
+    result = CliRunner().invoke(app, [*words, "--jobs", "1"])
+    assert result.exit_code == 0, result.output
+    said = [line.split() for line in result.stdout.splitlines()]
+    assert [line.split() for line in shown.splitlines()] == said
+    assert result.stderr == ""
 
 
 def with_answers(tmp_path: Path, *, alone: bool = False) -> str:
