@@ -20,7 +20,7 @@ from sluice.metrics.client import Access, PrometheusClient, Timeouts
 from sluice.metrics.dialects import Labels
 from sluice.replay import dump, page, result
 from sluice.replay.asking import Question, Source, choose, from_file, from_prometheus
-from sluice.replay.play import play
+from sluice.replay.play import asks_answers, play
 from sluice.replay.traffic import count
 from sluice.simulation.files import POLICY_KINDS, read_documents, read_policy
 
@@ -122,6 +122,7 @@ def replay(
                 question,
                 now=SystemClock().now(),
                 keep=dump_to is not None,
+                answers=dump_to is not None or any(asks_answers(p) for _, p in policies),
                 tell=bar,
             )
     for text in source.warnings:

@@ -7,7 +7,7 @@ the deployment and the predictor are Seldon's, those of namespace and pod the sc
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sluice.api.policy import Metric
 from sluice.evidence.answers import Cell, Counted
@@ -61,21 +61,27 @@ class Family:
     matchers: tuple[str, ...] = ()
 
 
+ALL_PREDICTIONS = Family(PREDICTIONS, ("range",), ('kind="prediction"',))
+ALL_OUTCOMES = Family(OUTCOMES, ("truth", "outcome"))
+ALL_SLICE_PREDICTIONS = Family(SLICE_PREDICTIONS, ("slice", "range", "prediction"))
+ALL_SLICE_OUTCOMES = Family(SLICE_OUTCOMES, ("slice", "range", "outcome"))
+
+
 def families_of(wants: Wants) -> list[Family]:
     """One for each kind of counter that is wanted: at most four, for however many rollouts."""
     found = []
     if wants.predictions:
-        found.append(Family(PREDICTIONS, ("range",), ('kind="prediction"',)))
+        found.append(ALL_PREDICTIONS)
     if wants.outcomes:
-        found.append(Family(OUTCOMES, ("truth", "outcome")))
-    for metric, slices, labels in (
-        (SLICE_PREDICTIONS, wants.prediction_slices, ("slice", "range", "prediction")),
-        (SLICE_OUTCOMES, wants.outcome_slices, ("slice", "range", "outcome")),
+        found.append(ALL_OUTCOMES)
+    for family, slices in (
+        (ALL_SLICE_PREDICTIONS, wants.prediction_slices),
+        (ALL_SLICE_OUTCOMES, wants.outcome_slices),
     ):
         if slices:
             named = any_of(slices)
             matchers = (f"slice=~{text(named)}",) if named is not None else ()
-            found.append(Family(metric, labels, matchers))
+            found.append(replace(family, matchers=matchers))
     return found
 
 

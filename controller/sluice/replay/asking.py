@@ -135,11 +135,13 @@ def from_prometheus(
     *,
     now: float,
     keep: bool,
+    answers: bool = False,
     tell: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Source:
     """Which predictors Prometheus has, and their recording if it is wanted.
 
-    `keep`: read it even if no pair is named. Raises UsageError and MetricsError.
+    `keep`: read it even if no pair is named; `answers`: what models answer, too. Raises UsageError
+    and MetricsError.
     """
     question.check()
     try:
@@ -178,8 +180,9 @@ def from_prometheus(
         )
     heard: dict[str, None] = {}
     recording = read(
-        client, dialect_name, labels, targets, span, tell, lambda text: heard.update({text: None})
-    )
+        client, dialect_name, labels, targets, span, tell,
+        lambda text: heard.update({text: None}), answers=answers,
+    )  # fmt: skip
     return Source(found, recording, LEAD, recording.moments - 1, tuple(heard))
 
 

@@ -25,7 +25,8 @@ from sluice.replay.reading import MOST_MOMENTS
 from sluice.replay.recording import LEAD, Family, Recording, Series
 
 FORMAT = "sluice-recording"
-VERSION = 1
+VERSION, WITH_ANSWERS = 1, 2
+"""A recording with what models answer has the second: who reads the first alone would refuse it."""
 
 
 class _Target(Model):
@@ -77,7 +78,7 @@ def save(recording: Recording, path: Path) -> None:
 def _lines(recording: Recording) -> Iterator[bytes]:
     head = _Head(
         format="sluice-recording",
-        version=VERSION,
+        version=WITH_ANSWERS if recording.has_answers else VERSION,
         sluice=__version__,
         dialect=recording.dialect_name,  # type: ignore[arg-type]
         namespace_label=recording.labels.namespace,
@@ -197,11 +198,11 @@ def _head(path: Path, text: bytes) -> _Head:
             f"--file {path}: expected a recording written by `sluice replay --dump` (its first "
             f'line says "format": "{FORMAT}"), found {text[:60]!r}'
         )
-    if content.get("version") != VERSION:
+    if content.get("version") not in (VERSION, WITH_ANSWERS):
         raise UsageError(
             f"--file {path}: its format has version {content.get('version')}, this sluice "
-            f"({__version__}) reads version {VERSION}: replay it with the sluice that wrote it "
-            f"({content.get('sluice') or 'unknown'}), or dump it again"
+            f"({__version__}) reads versions {VERSION} and {WITH_ANSWERS}: replay it with the "
+            f"sluice that wrote it ({content.get('sluice') or 'unknown'}), or dump it again"
         )
     try:
         return _Head.model_validate(content)

@@ -14,7 +14,11 @@ from dataclasses import dataclass, field, replace
 from sluice.api.policy import CanaryPolicySpec
 from sluice.api.status import CheckStatus, Phase, RolloutStatus
 from sluice.engine.inputs import Decision
+from sluice.evidence.spec import answer_plans_of
+from sluice.loops.answers import AnswerJudging
 from sluice.loops.judging import Comparison, Judging, comparison_of
+from sluice.metrics.answer_queries import wants_of
+from sluice.metrics.answers import AnswerObserver
 from sluice.metrics.observe import Observer
 from sluice.replay.recording import Answers, Recording
 from sluice.replay.traffic import KEY, Sides
@@ -66,7 +70,7 @@ class Played:
     """What became of it. `begin` and `decided` are moments of the recording; `seconds` may be NaN.
 
     `baked` are seconds of the bake that the recording has, None without a promotion. `left_out`
-    are checks of answers, which no recording has.
+    are checks of answers, where the recording has none of the model kit's counters.
     """
 
     name: str
@@ -109,9 +113,11 @@ def play(
     """What the policy would have decided from moment `begin` to `end`.
 
     `tell` hears of every moment that was played. Raises UsageError where the policy has checks of
-    answers alone.
+    answers alone, and the recording no answers.
     """
-    policy, left_out = serving_only(policy)
+    left_out: tuple[str, ...] = ()
+    if not recording.has_answers:
+        policy, left_out = serving_only(policy)
     player = _Player(recording, sides, policy, begin)
     for index in range(begin, end + 1):
         player.pulse(index)
@@ -121,15 +127,22 @@ def play(
     return replace(player.result(name, end), left_out=left_out)
 
 
+def asks_answers(policy: CanaryPolicySpec) -> bool:
+    """The policy has checks of what a model answers."""
+    return any(check.metric.of_answers for check in policy.checks)
+
+
 class _Player:
     def __init__(
         self, recording: Recording, sides: Sides, policy: CanaryPolicySpec, begin: int
     ) -> None:
         self._recording, self._sides = recording, sides
         self._policy, self._begin = policy, begin
-        answers = Answers(recording, sides.targets)
+        wants = wants_of(answer_plans_of(policy))
+        answers = Answers(recording, sides.targets, wants)
         observer = Observer(answers, recording.dialect, interval=recording.step)
-        self._judging = Judging(observer)
+        said = AnswerObserver(answers, recording.labels, interval=recording.step)
+        self._judging = Judging(observer, AnswerJudging(said))
         self._comparison: Comparison | None = None
         self._looks: list[Look] = []
         run = Recorded("", at_rest(), epoch=recording.time(begin))
@@ -163,7 +176,7 @@ class _Player:
         )
         if asked is not None:
             asked = replace(asked, pair=self._sides.pair)
-        self._judging.follow([asked] if asked is not None else [])
+        self._judging.follow([asked] if asked is not None else [], now)
         self._comparison = asked
 
     def _pass(self, seconds: float) -> None:

@@ -11,7 +11,14 @@ import numpy as np
 from sluice.errors import MetricsError, QueryError, UsageError
 from sluice.metrics.dialects import Dialect, dialect_named
 from sluice.metrics.queries import Finder, Labels, Target
-from sluice.replay.recording import LEAD, Family, Recording, Series, queries_of
+from sluice.replay.recording import (
+    LEAD,
+    Family,
+    Recording,
+    Series,
+    every_kit_query_of,
+    queries_of,
+)
 
 MOST_MOMENTS = 400_000
 CHUNK = 4000
@@ -138,23 +145,30 @@ def read(
     span: Span,
     tell: Callable[[int, int], None] = lambda _done, _all: None,
     warn: Callable[[str], None] = lambda _text: None,
+    *,
+    answers: bool = False,
 ) -> Recording:
     """Read all that a replay of these predictors needs. `tell` hears of moments done and in all,
     `warn` of what Prometheus warned of, such as a store that did not answer.
 
-    Raises MetricsError when Prometheus refuses or cannot be reached.
+    With `answers` the model kit's counters, too: one query more where none of them has the kit,
+    else nine. Raises MetricsError when Prometheus refuses or cannot be reached.
     """
     dialect = dialect_named(dialect_name, labels)
     queries = {**queries_of(dialect, targets), _ALIVE: Family.ALIVE}
     moments = span.moments + LEAD
     start = round(span.start - LEAD * span.step, 3)
-    families = {}
-    for number, (promql, family) in enumerate(queries.items()):
-        done_before = number * moments
+    kit = every_kit_query_of(labels, targets) if answers else {}
+    most = moments * len({**queries, **kit})
+    families: dict[Family, list[Series]] = {}
+    for promql, family in {**queries, **kit}.items():
+        done_before = len(families) * moments
 
         def note(done: int, before: int = done_before) -> None:
-            tell(before + done, moments * len(queries))
+            tell(before + done, most)
 
+        if promql in kit and families.get(Family.PROFILES) == []:
+            break
         families[family] = _range(client, promql, start, span.step, moments, note, warn)
     return Recording(dialect_name, labels, start, span.step, moments, tuple(targets), families)
 

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from sluice.api.times import to_wire
 from sluice.errors import MetricsUnavailableError, QueryError
+from sluice.metrics import answer_queries
+from sluice.metrics.answer_queries import AnswerQueries, Wants, families_of
 from sluice.metrics.dialects import Dialect, Labels, Target, dialect_named
 from sluice.metrics.observe import LOOKBACK_SECONDS
 from sluice.metrics.source import Floats, scraped_anything
@@ -34,6 +36,27 @@ class Family(StrEnum):
     LAST_BUCKETS = "lastBuckets"
     ALIVE = "alive"
     """When Prometheus last scraped anything at all."""
+    PROFILES = "answerProfiles"
+    """When each pod with the model kit in it was last scraped; the others are its counters."""
+    PREDICTIONS = "predictions"
+    OUTCOMES = "outcomes"
+    SLICE_PREDICTIONS = "slicePredictions"
+    SLICE_OUTCOMES = "sliceOutcomes"
+    LAST_PREDICTIONS = "lastPredictions"
+    LAST_OUTCOMES = "lastOutcomes"
+    LAST_SLICE_PREDICTIONS = "lastSlicePredictions"
+    LAST_SLICE_OUTCOMES = "lastSliceOutcomes"
+
+
+# Of each metric of the kit: its counters at a moment, and their last values for baselines.
+_KIT = {
+    answer_queries.PREDICTIONS: (Family.PREDICTIONS, Family.LAST_PREDICTIONS),
+    answer_queries.OUTCOMES: (Family.OUTCOMES, Family.LAST_OUTCOMES),
+    answer_queries.SLICE_PREDICTIONS: (Family.SLICE_PREDICTIONS, Family.LAST_SLICE_PREDICTIONS),
+    answer_queries.SLICE_OUTCOMES: (Family.SLICE_OUTCOMES, Family.LAST_SLICE_OUTCOMES),
+}
+ANSWERS = frozenset({Family.PROFILES, *(family for both in _KIT.values() for family in both)})
+"""Of what models answer."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +104,11 @@ class Recording:
     def series(self, family: Family) -> Sequence[Series]:
         """All series of a family."""
         return self.families.get(family, ())
+
+    @property
+    def has_answers(self) -> bool:
+        """Counters of the model kit are in it."""
+        return bool(self.series(Family.PROFILES))
 
     def vector(self, family: Family, index: int) -> list[dict[str, Any]]:
         """What an instant query at that moment gives."""
@@ -161,23 +189,27 @@ class Recording:
 
 
 class Answers:
-    """A recording in the place of Prometheus, for the controller's own `Observer`.
+    """A recording in the place of Prometheus, for the controller's own observers.
 
-    Raises MetricsUnavailableError where Prometheus was out, as a query at that time would have.
+    `wants`: what is asked of the model kit's counters. Raises MetricsUnavailableError where
+    Prometheus was out, as a query at that time would have.
     """
 
     warnings: tuple[str, ...] = ()
 
-    def __init__(self, recording: Recording, targets: Collection[Target]) -> None:
+    def __init__(
+        self, recording: Recording, targets: Collection[Target], wants: Wants | None = None
+    ) -> None:
         self._recording = recording
         self._families = queries_of(recording.dialect, targets)
+        self._kit = kit_queries_of(recording.labels, targets, families_of(wants or Wants()))
 
     def vector(self, promql: str, at: float) -> list[dict[str, Any]]:
         """The recorded answer to one of the dialect's queries at a moment of the recording."""
         recording = self._recording
         if promql == scraped_anything(LOOKBACK_SECONDS):
             return self._scraped(recording.index(at))
-        family = self._families.get(promql)
+        family = self._families.get(promql, self._kit.get(promql))
         index = recording.index(at)
         if family is None or abs(recording.time(index) - at) > 0.002:
             raise QueryError(f"the recording has no answer to {promql} at {at:.3f}")
@@ -196,13 +228,14 @@ class Answers:
         it as it has before the first step. Raises QueryError for another step than its own.
         """
         recording = self._recording
-        if Family.COUNTS not in recording.families or abs(step - recording.step) > 1e-6:
+        family = self._kit.get(promql, Family.COUNTS)
+        if family not in recording.families or abs(step - recording.step) > 1e-6:
             raise QueryError(f"the recording has no answer to {promql} every {step:g} s")
         first = math.ceil((start - recording.start) / step - 1e-6)
         moments = range(max(first, 0), recording.index(end) + 1)
         times = [recording.time(i) for i in moments]
         found = []
-        for series in recording.series(Family.COUNTS):
+        for series in recording.series(family):
             part = slice(moments.start, moments.stop)
             there, values = series.there[part].tolist(), series.values[part].tolist()
             samples = [[t, v] for t, v, is_in in zip(times, values, there, strict=True) if is_in]
@@ -227,3 +260,27 @@ def queries_of(dialect: Dialect, targets: Collection[Target]) -> dict[str, Famil
         dialect.counts(targets, LOOKBACK_SECONDS): Family.LAST_COUNTS,
         dialect.buckets(targets, LOOKBACK_SECONDS): Family.LAST_BUCKETS,
     }
+
+
+def kit_queries_of(
+    labels: Labels, targets: Collection[Target], families: Collection[answer_queries.Family]
+) -> dict[str, Family]:
+    """The queries about these predictors' counters of the model kit, that of profiles first."""
+    ask = AnswerQueries(labels)
+    found = {ask.info(targets): Family.PROFILES}
+    for family in families:
+        now, last = _KIT[family.metric]
+        found[ask.counts(family, targets)] = now
+        found[ask.counts(family, targets, LOOKBACK_SECONDS)] = last
+    return found
+
+
+def every_kit_query_of(labels: Labels, targets: Collection[Target]) -> dict[str, Family]:
+    """The same for all that any check could ask for."""
+    every = (
+        answer_queries.ALL_PREDICTIONS,
+        answer_queries.ALL_OUTCOMES,
+        answer_queries.ALL_SLICE_PREDICTIONS,
+        answer_queries.ALL_SLICE_OUTCOMES,
+    )
+    return kit_queries_of(labels, targets, every)

@@ -216,7 +216,7 @@ def story(replay: Replay, played: Played) -> list[str]:
     lines += [f"{when}\t{c.name} {c.verdict}: {c.message}" for c in played.checks]
     if played.left_out:
         named = ", ".join(played.left_out)
-        lines.append(f"not seen\t{named}: what a model answers is not in a recording")
+        lines.append(f"not seen\t{named}: the recording has no counters of the model kit")
     return lines
 
 

@@ -1,7 +1,7 @@
 """Canaries that were recorded: counters of pods on a fake Prometheus, request by request.
 
-As a script it writes docs/examples/iris-canaries.jsonl.gz:
-`python -m tests.unit.replay.canary docs/examples/iris-canaries.jsonl.gz`
+As a script it writes docs/examples/iris-canaries.jsonl.gz (and iris-answers.jsonl.gz):
+`PYTHONPATH=tests/shared python -m tests.unit.replay.canary docs/examples/iris-canaries.jsonl.gz`
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import random
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from kit_counts import Kit
 
 from sluice.evidence import EDGES
 from sluice.metrics.client import PrometheusClient
@@ -28,7 +30,11 @@ NAMESPACE, DEPLOYMENT = "prod", "iris"
 
 @dataclass(frozen=True)
 class Serves:
-    """What a predictor does from one moment (seconds after T0) to another, at `rps`."""
+    """What a predictor does from one moment (seconds after T0) to another, at `rps`.
+
+    With `says` (shares of its predictions) it has the model kit in it: half of the answers get a
+    truth, of which `wrong` are wrong; `region` are the shares of a slice.
+    """
 
     predictor: str
     since: float
@@ -38,6 +44,9 @@ class Serves:
     slow: float = 1.0
     pods: int = 1
     restarts: tuple[float, ...] = ()
+    says: Mapping[str, float] | None = None
+    wrong: float = 0.07
+    region: Mapping[str, float] | None = None
 
 
 @dataclass
@@ -53,6 +62,7 @@ class Past:
     def __post_init__(self) -> None:
         rng = random.Random(self.seed)
         self._gone: set[str] = set()
+        self._kits: dict[str, Kit] = {}
         for scrape in range(-4, int(self.seconds / SCRAPE) + 1):
             now = scrape * SCRAPE
             for one in self.serves:
@@ -71,6 +81,7 @@ class Past:
             return
         if any(now - SCRAPE < at <= now for at in one.restarts):
             self.prometheus.restart_pod(names[0])
+            self._kits.pop(names[0], None)
         answers: Counter[tuple[str, str, float]] = Counter()
         n = int(one.rps * SCRAPE * rng.uniform(0.8, 1.2) + rng.random())
         for _ in range(n):
@@ -82,6 +93,33 @@ class Past:
             self.prometheus.answered(
                 NAMESPACE, DEPLOYMENT, one.predictor, number, pod=pod, code=code, seconds=edge
             )
+        if one.says is not None:
+            for pod in names:
+                number = sum(
+                    n for (name, code, _), n in answers.items() if (name, code) == (pod, "200")
+                )
+                self._say(one, one.says, pod, number, rng)
+
+    def _say(
+        self, one: Serves, says: Mapping[str, float], pod: str, number: int, rng: random.Random
+    ) -> None:
+        regions = one.region or {"": 1.0}
+        if pod not in self._kits:
+            slices = {"region": tuple(one.region)} if one.region else None
+            kit = Kit(self.prometheus, one.predictor, DEPLOYMENT, NAMESPACE, pod, slices=slices)
+            self._kits[pod] = kit.start()
+        kit = self._kits[pod]
+        for place, label in zip(
+            rng.choices(list(regions), list(regions.values()), k=number),
+            rng.choices(list(says), list(says.values()), k=number),
+            strict=True,
+        ):
+            kit.predicted({label: 1})
+            if place:
+                kit.predicted({label: 1}, "region", place)
+            if rng.random() < 0.5:
+                bad = rng.random() < one.wrong
+                kit.truths(label, not bad, bad)
 
     @property
     def client(self) -> PrometheusClient:
@@ -91,7 +129,8 @@ class Past:
         """What `sluice replay` would read of it."""
         span = Span(T0 + since, T0 + self.seconds, step)
         found = find(self.client, SeldonDialect(), span)
-        return read(self.client, "seldon", Labels(), [f.target for f in found], span)
+        targets = [f.target for f in found]
+        return read(self.client, "seldon", Labels(), targets, span, answers=True)
 
 
 def canary(seconds: float = 1500.0, out: Iterable[tuple[float, float]] = (), **how: object) -> Past:
@@ -115,5 +154,21 @@ def example() -> Past:
     )
 
 
+USUAL = {"setosa": 0.5, "versicolor": 0.3, "virginica": 0.2}
+LOST = {"setosa": 0.5, "versicolor": 0.4, "virginica": 0.1}
+
+
+def answering() -> Past:
+    """docs/examples: v2 calls half of the virginica versicolor, without an error; v3 does not."""
+    minute = 60.0
+    v1 = Serves("v1", -60, 55 * minute, 15, errors=0.004, says=USUAL)
+    v2 = Serves("v2", 5 * minute, 20 * minute, 5, errors=0.004, says=LOST, wrong=0.17)
+    v3 = Serves("v3", 25 * minute, 55 * minute, 5, errors=0.004, says=USUAL)
+    return Past((v1, v2, v3), 55 * minute)
+
+
+EXAMPLES = {"iris-canaries": example, "iris-answers": answering}
+
 if __name__ == "__main__":
-    save(example().recording(), Path(sys.argv[1]))
+    for asked in map(Path, sys.argv[1:]):
+        save(EXAMPLES[asked.name.partition(".")[0]]().recording(), asked)

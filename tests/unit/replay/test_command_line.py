@@ -97,7 +97,7 @@ def test_checks_of_answers_are_said_not_to_be_in_a_recording(tmp_path: Path) -> 
     (found,) = json.loads(run(*typed, "-o", "json").stdout)["results"]
     assert found["notReplayed"] == ["answers"]
     assert [c["name"] for c in found["checks"]] == ["errors", "latency"]
-    assert "answers: what a model answers is not in a recording" in run(*typed).stdout
+    assert "answers: the recording has no counters of the model kit" in run(*typed).stdout
 
 
 def test_the_example_is_small() -> None:

@@ -65,7 +65,7 @@ def series_with(**changes: object) -> Callable[[list[dict[str, Any]]], None]:
     ("change", "said"),
     [
         (head_with(format="else"), "expected a recording written by `sluice replay --dump`"),
-        (head_with(version=9), "version 9, this sluice .* reads version 1"),
+        (head_with(version=9), "version 9, this sluice .* reads versions 1 and 2"),
         (head_with(dialect="linkerd"), "line 1: dialect"),
         (head_with(step=0), "line 1: step"),
         (head_with(moments=10**9), "line 1: moments"),
