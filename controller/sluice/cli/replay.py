@@ -21,7 +21,7 @@ from sluice.metrics.dialects import Labels
 from sluice.replay import dump, page, result
 from sluice.replay.asking import Question, Source, choose, from_file, from_prometheus
 from sluice.replay.play import asks_answers, play
-from sluice.replay.traffic import count
+from sluice.replay.traffic import count, count_answers
 from sluice.simulation.files import POLICY_KINDS, read_documents, read_policy
 
 _ROLLED_BACK = 3
@@ -174,8 +174,13 @@ def _play(
             played.append(
                 play(recording, chosen.sides, name, spec, chosen.begin, chosen.last, tell)
             )
-        traffic = count(recording, chosen.sides, chosen.first, chosen.last)
-    return result.Replay(recording, chosen.sides, traffic, chosen.begin, chosen.last, tuple(played))
+        where = (recording, chosen.sides, chosen.first, chosen.last)
+        traffic = count(*where)
+        asked = any(asks_answers(spec) for _, spec in policies)
+        answered = count_answers(*where) if asked else None
+    return result.Replay(
+        recording, chosen.sides, traffic, chosen.begin, chosen.last, tuple(played), answered
+    )
 
 
 def _list(source: Source, output: Output) -> None:

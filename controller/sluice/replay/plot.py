@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,8 @@ def draw(replay: Replay, form: str) -> bytes:
     from matplotlib import pyplot
 
     view = _View(replay)
-    heights = [1.0, 1.0, 1.0] + [1.15, 1.15] * len(replay.played)
+    panels = [_draw_share, _draw_errors, _draw_latency, *_of_answers(replay)]
+    heights = [1.0] * len(panels) + [1.15, 1.15] * len(replay.played)
     with matplotlib.rc_context({"svg.hashsalt": "sluice", "font.size": 9, "svg.fonttype": "none"}):
         figure, axes = pyplot.subplots(
             len(heights),
@@ -56,13 +57,12 @@ def draw(replay: Replay, form: str) -> bytes:
             layout="constrained",
         )
         column = list(axes[:, 0])
-        _draw_share(column[0], view)
-        _draw_errors(column[1], view)
-        _draw_latency(column[2], view)
+        for axis, panel in zip(column, panels, strict=False):
+            panel(axis, view)
         for number, played in enumerate(replay.played):
-            _draw_evidence(column[3 + 2 * number], view, played, harm=False)
-            _draw_evidence(column[4 + 2 * number], view, played, harm=True)
-        for axis in column[:3]:
+            _draw_evidence(column[len(panels) + 2 * number], view, played, harm=False)
+            _draw_evidence(column[len(panels) + 1 + 2 * number], view, played, harm=True)
+        for axis in column[: len(panels)]:
             _mark_outcomes(axis, view)
         for axis in column:
             _finish(axis, view)
@@ -153,11 +153,33 @@ def _policy_color(number: int) -> str:
 
 def _draw_errors(axis: Any, view: _View) -> None:
     traffic = view.replay.traffic
+    _draw_sides(axis, view, traffic.failed, traffic.requests, "Failed requests, %")
+
+
+def _draw_sides(axis: Any, view: _View, part: Floats, whole: Floats, title: str) -> None:
+    """`part` over `whole`, both (moments, 2), in percent."""
     for label, side, color in ((_names(view)[0], 1, STABLE), (_names(view)[1], 0, CANDIDATE)):
-        xs, ys = view.binned(traffic.failed[:, side], traffic.requests[:, side])
+        xs, ys = view.binned(part[:, side], whole[:, side])
         axis.plot(xs, ys, color=color, linewidth=1.4, label=label)
     axis.set_ylim(bottom=0, top=max(axis.get_ylim()[1], 1.0))
-    axis.set_title("Failed requests, %", loc="left", fontsize=9)
+    axis.set_title(title, loc="left", fontsize=9)
+
+
+def _of_answers(replay: Replay) -> list[Callable[[Any, _View], None]]:
+    """Panels of what models answered: the class that differs most, and wrong answers."""
+    answered = replay.answered
+    if answered is None:
+        return []
+    found: list[Callable[[Any, _View], None]] = []
+    if (at := answered.telling()) is not None:
+        part, whole = answered.predictions[:, :, at], answered.predictions.sum(axis=2)
+        title = f"Predicted {answered.labels[at]}, %"
+        found.append(lambda axis, view: _draw_sides(axis, view, part, whole, title))
+    if answered.told.any():
+        wrong, told = answered.wrong, answered.told
+        title_of_wrong = "Wrong answers of those with a truth, %"
+        found.append(lambda axis, view: _draw_sides(axis, view, wrong, told, title_of_wrong))
+    return found
 
 
 def _names(view: _View) -> tuple[str, str]:
@@ -168,12 +190,8 @@ def _names(view: _View) -> tuple[str, str]:
 def _draw_latency(axis: Any, view: _View) -> None:
     traffic = view.replay.traffic
     edge = telling_edge(view.replay)
-    for label, side, color in ((_names(view)[0], 1, STABLE), (_names(view)[1], 0, CANDIDATE)):
-        xs, ys = view.binned(traffic.above[:, side, edge], traffic.requests[:, side])
-        axis.plot(xs, ys, color=color, linewidth=1.4, label=label)
-    axis.set_ylim(bottom=0, top=max(axis.get_ylim()[1], 1.0))
-    slower = format_duration(traffic.edges[edge])
-    axis.set_title(f"Requests slower than {slower}, %", loc="left", fontsize=9)
+    title = f"Requests slower than {format_duration(traffic.edges[edge])}, %"
+    _draw_sides(axis, view, traffic.above[:, :, edge], traffic.requests, title)
 
 
 def telling_edge(replay: Replay) -> int:

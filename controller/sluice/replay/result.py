@@ -13,7 +13,7 @@ from sluice.api.times import to_wire
 from sluice.replay.play import Happening, Look, Played
 from sluice.replay.reading import Found
 from sluice.replay.recording import Recording
-from sluice.replay.traffic import Sides, Traffic
+from sluice.replay.traffic import Answered, Sides, Traffic
 
 FORMAT, VERSION = "sluice-replay", 1
 MOST_ENTRIES = 500
@@ -33,7 +33,10 @@ ASSUMPTIONS = (
 
 @dataclass(frozen=True)
 class Replay:
-    """All that was found out. `first` and `last`: moments between which both sides served."""
+    """All that was found out. `first` and `last`: moments between which both sides served.
+
+    `answered`: what models answered, where a policy asks and the recording has it.
+    """
 
     recording: Recording
     sides: Sides
@@ -41,6 +44,7 @@ class Replay:
     first: int
     last: int
     played: Sequence[Played]
+    answered: Answered | None = None
 
     @property
     def outages(self) -> list[tuple[float, float]]:

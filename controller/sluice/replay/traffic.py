@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sluice.errors import MetricsUnavailableError
+from sluice.evidence.answers import Cell, Counted
+from sluice.metrics.answer_queries import Wants
+from sluice.metrics.answers import AnswerObserver, AnswerPair
 from sluice.metrics.dialects import Target
 from sluice.metrics.observe import Observer, Pair
 from sluice.metrics.source import Floats
@@ -75,3 +78,60 @@ def count(recording: Recording, sides: Sides, first: int, last: int) -> Traffic:
             failed[index] = found.k_c, found.k_s
             above[index] = found.above_c, found.above_s
     return Traffic(observer.edges, requests, failed, above)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What models answered, by moment of the recording; index 0 of axis 1 is the candidate.
+
+    `predictions` has shape (moments, 2, labels); `told` and `wrong` (moments, 2) are answers whose
+    truth came, and the wrong ones of them.
+    """
+
+    labels: tuple[str, ...]
+    predictions: Floats
+    told: Floats
+    wrong: Floats
+
+    def telling(self) -> int | None:
+        """The label whose shares differ most, for its size; None where a side has none."""
+        n = self.predictions.sum(axis=0)
+        whole = n.sum(axis=1, keepdims=True)
+        if not len(self.labels) or whole.min() <= 0:
+            return None
+        share, pooled = n / whole, n.sum(axis=0) / n.sum()
+        apart = np.abs(share[0] - share[1]) / np.sqrt(np.maximum(pooled * (1.0 - pooled), 1e-9))
+        return int(apart.argmax())
+
+
+def count_answers(recording: Recording, sides: Sides, first: int, last: int) -> Answered | None:
+    """Count what both sides answered; None where the recording has none of it."""
+    if not recording.has_answers:
+        return None
+    wants = Wants(predictions=True, outcomes=True)
+    answers = Answers(recording, sides.targets, wants)
+    observer = AnswerObserver(answers, recording.labels, interval=recording.step)
+    pair = sides.pair
+    followed = AnswerPair(KEY, pair.namespace, pair.deployment, pair.stable, pair.candidate, wants)
+    observer.track(followed, recording.time(first))
+    columns: dict[Cell, Floats] = {}
+    for index in range(first, last + 1):
+        try:
+            found = observer.pulse(recording.time(index)).increments.get(KEY)
+        except MetricsUnavailableError:
+            continue
+        for at, cell in enumerate(found.cells if found is not None else ()):
+            column = columns.setdefault(cell, np.zeros((recording.moments, 2)))
+            if found is not None:
+                column[index] = found.candidate[at], found.stable[at]
+    said = {c.label: n for c, n in columns.items() if c.counted is Counted.PREDICTION}
+    nothing = np.zeros((recording.moments, 2))
+    outcomes = [(c, n) for c, n in columns.items() if c.counted is Counted.OUTCOME]
+    return Answered(
+        tuple(sorted(said)),
+        np.stack([said[label] for label in sorted(said)], axis=2)
+        if said
+        else np.zeros((recording.moments, 2, 0)),
+        sum((n for _, n in outcomes), nothing),
+        sum((n for c, n in outcomes if c.wrong), nothing),
+    )
