@@ -8,7 +8,7 @@ loop's and the decisions the engine's; here is only what feeds them from the pas
 - `asking`, `times`: from what was typed to a recording and the two sides
 - `reading`: Prometheus -> recording, in ranges; which predictors there are
 - `dump`: the file form of a recording
-- `traffic`: what both sides did, whatever a policy says
+- `traffic`: what both sides did and answered, whatever a policy says
 - `play`: one policy over a recording
 - `result`: what came of it, as data and as text
 - `plot`, `page`: the same as a picture, and as one HTML file

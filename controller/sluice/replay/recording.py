@@ -55,8 +55,6 @@ _KIT = {
     answer_queries.SLICE_PREDICTIONS: (Family.SLICE_PREDICTIONS, Family.LAST_SLICE_PREDICTIONS),
     answer_queries.SLICE_OUTCOMES: (Family.SLICE_OUTCOMES, Family.LAST_SLICE_OUTCOMES),
 }
-ANSWERS = frozenset({Family.PROFILES, *(family for both in _KIT.values() for family in both)})
-"""Of what models answer."""
 
 
 @dataclass(frozen=True)

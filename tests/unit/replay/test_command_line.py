@@ -21,6 +21,7 @@ from .canary import Past, canary
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = "docs/examples/iris-canaries.jsonl.gz"
+ANSWERING = "docs/examples/iris-answers.jsonl.gz"
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +65,7 @@ def test_the_documented_commands_give_the_documented_outcomes() -> None:
     shown = re.findall(
         r"^    \$ sluice (replay (?:.*\\\n)*.*)\n((?:    .+\n)+)", text, re.MULTILINE
     )
-    assert len(shown) == 3
+    assert len(shown) == 4
     for typed, output in shown:
         words = shlex.split(typed.replace("\\\n", " "))
         result = CliRunner().invoke(app, words)
@@ -100,8 +101,20 @@ def test_checks_of_answers_are_said_not_to_be_in_a_recording(tmp_path: Path) -> 
     assert "answers: the recording has no counters of the model kit" in run(*typed).stdout
 
 
-def test_the_example_is_small() -> None:
-    assert (ROOT / EXAMPLE).stat().st_size < 60_000
+@pytest.mark.parametrize("example", [EXAMPLE, ANSWERING])
+def test_the_example_is_small(example: str) -> None:
+    assert (ROOT / example).stat().st_size < 60_000
+
+
+def test_what_models_answered_is_drawn_where_a_policy_asks(tmp_path: Path) -> None:
+    sides = ("--file", ANSWERING, "--stable", "v1", "--candidate", "v2")
+    drawn = []
+    for name in ("answers", "balanced"):
+        path = tmp_path / f"{name}.svg"
+        run(*sides, "--policy", f"canary_policies/{name}.yaml", "--plot", str(path))
+        drawn.append(path.read_text())
+    for said in ("Predicted virginica, %", "Wrong answers of those with a truth, %"):
+        assert [said in text for text in drawn] == [True, False]
 
 
 def test_prometheus_is_asked_and_the_dump_gives_the_same_answer(live: Past, tmp_path: Path) -> None:
