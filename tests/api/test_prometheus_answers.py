@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from prometheus_parts import RealPrometheus, TextServer, until
+from typer.testing import CliRunner
 
 from sluice.api.policy import CanaryPolicySpec
 from sluice.api.status import Checkpoint, CheckStatus, Verdict
+from sluice.cli.main import app
 from sluice.loops.answers import AnswerJudging
 from sluice.loops.judging import Comparison, Judging
 from sluice.metrics.answers import AnswerObserver
@@ -95,6 +100,7 @@ class Models:
 class Scene:
     models: Models
     client: PrometheusClient
+    url: str
     judging: Judging = field(init=False)
     comparison: Comparison = field(init=False)
 
@@ -138,7 +144,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             prometheus.start()
             names = "sluice_model_profile_info"
             until(lambda: len(client.query(names, time.time())) == 2, "first scrapes")
-            made = Scene(models, client)
+            made = Scene(models, client, prometheus.url)
             made.watch()
             yield made
         finally:
@@ -169,3 +175,35 @@ def test_answers_alike_pass_and_a_new_controller_goes_on_with_them(scene: Scene)
     for name in ("predictions", "feedback"):
         assert after[name].candidate_samples >= before[name].candidate_samples
         assert after[name].verdict is Verdict.PASS
+
+
+def replayed(*args: str) -> dict[str, Any]:
+    typed = ["replay", *args, "--stable", "main", "--candidate", "next", "-o", "json"]
+    result = CliRunner().invoke(app, typed)
+    assert result.exit_code == 0, (result.output, result.exception)
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def test_what_was_recorded_is_judged_alike_from_prometheus_and_from_its_dump(
+    scene: Scene, tmp_path: Path
+) -> None:
+    began = time.time()
+    until(lambda: scene.serve(0.5)["feedback"].verdict is Verdict.HARM, "feedback says Harm")
+    for _ in range(5):
+        scene.serve(0.5)
+    path, dump = tmp_path / "policy.json", tmp_path / "answers.jsonl.gz"
+    head = {"apiVersion": "sluice.dev/v1alpha1", "kind": "CanaryPolicy", "metadata": {"name": "a"}}
+    spec = POLICY.to_dict() | {"warmup": "0s"}
+    path.write_text(json.dumps({**head, "spec": spec}))
+    ago = f"{time.time() - began + 1:.0f}s ago"
+    which = ("--policy", str(path))
+    live = replayed(
+        "--prometheus", scene.url, "--start", ago, "--step", "300ms", "--dump", str(dump), *which
+    )
+    (found,) = live["results"]
+    assert found["outcome"] == "rolledBack", found["checks"]
+    (feedback,) = (c for c in found["checks"] if c["name"] == "feedback")
+    assert (feedback["verdict"], feedback["about"]) == ("Harm", "true b: wrong")
+    assert "notReplayed" not in found
+    assert replayed("--file", str(dump), *which) == live
