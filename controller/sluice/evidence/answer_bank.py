@@ -195,8 +195,8 @@ class AnswerBank:
         moves: dict[int, list[tuple[list[str], list[FloatArray]]]] = {}
         for group in groups.values():
             first, cells = group[0][2], group[0][3].cells
-            n_c, k_c = first.counts(cells, np.stack([i.candidate for *_, i in group]))
-            n_s, k_s = first.counts(cells, np.stack([i.stable for *_, i in group]))
+            n_c, k_c = first.counts(cells, np.array([i.candidate for *_, i in group]))
+            n_s, k_s = first.counts(cells, np.array([i.stable for *_, i in group]))
             rows, kept = [], []
             for at, (key, name, one, increment) in enumerate(group):
                 if increment.age < one.plan.warmup:
@@ -207,7 +207,8 @@ class AnswerBank:
                     rows.append(_row(key, name))
                     kept.append(at)
             if rows:
-                tables = [table[kept] for table in (n_c, k_c, n_s, k_s)]
+                whole = len(kept) == len(group)
+                tables = [table if whole else table[kept] for table in (n_c, k_c, n_s, k_s)]
                 moves.setdefault(n_c.shape[1], []).append((rows, tables))
         for size, moved in moves.items():
             fleet = self._fleets[size]

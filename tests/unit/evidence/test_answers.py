@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -200,3 +202,54 @@ def test_rows_are_given_back() -> None:
         bank.close("r")
     assert "r" not in bank
     assert bank._fleets == {}
+
+
+def test_rollouts_of_the_same_and_of_other_counters_move_on_as_if_each_were_alone() -> None:
+    rng = np.random.default_rng(5)
+    labels = [("a", "b"), ("a", "b"), ("x", "y"), ("a", "b", "c")]
+    sides = [shown(*(Cell(Counted.PREDICTION, label) for label in each)) for each in labels]
+    cells = [tuple(sorted(side.cells, key=lambda c: c.label)) for side in sides]
+    keys = [str(i) for i in range(len(labels))]
+    together, alone = AnswerBank(), [AnswerBank() for _ in keys]
+    for key, side, own in zip(keys, sides, alone, strict=True):
+        for bank in (together, own):
+            bank.open(key, [plan(warmup=30.0)])
+            bank.lay_out(key, side, side)
+    for number in range(8):
+        increments = {
+            key: AnswerIncrement(
+                each,
+                rng.poisson(20.0, len(each)).astype(float),
+                rng.poisson(60.0, len(each)).astype(float),
+                # The second one's warm-up lasts for two increments more.
+                age=15.0 * number - (30.0 if key == "1" else 0.0),
+            )
+            for key, each in zip(keys, cells, strict=True)
+        }
+        apart = {"2"} if number == 5 else set()
+        together.update(increments, apart=apart)
+        for key, own in zip(keys, alone, strict=True):
+            own.update({key: increments[key]}, apart=apart)
+    for key, own in zip(keys, alone, strict=True):
+        assert together.results(key) == own.results(key)
+    assert together.results("1")[0].skipped > together.results("0")[0].skipped
+    assert together.results("2")[0].alone > 0
+
+
+def test_marks_are_those_of_the_results() -> None:
+    side = shown(*(Cell(Counted.PREDICTION, label) for label in "ab"))
+    cells = tuple(side.cells)
+    bank = AnswerBank()
+    wide = plan(acceptable=0.3, unacceptable=0.6)
+    for key in ("r", "unseen"):
+        bank.open(key, [plan(alpha=0.05), replace(wide, name="other")])
+    bank.lay_out("r", side, side)
+    bank.remember("r", cells, np.full((60, 2), 50.0))
+    said = set()
+    for _ in range(30):
+        bank.update({"r": AnswerIncrement(cells, np.array([90.0, 10.0]), np.array([50.0, 50.0]))})
+        marks = bank.marks(["unseen", "r"]).tolist()
+        assert marks[0] == [[False] * 3] * 2
+        assert marks[1] == [[e.harmed, e.passed, e.n_c > 0] for e in bank.results("r")]
+        said.add(str(marks[1]))
+    assert len(said) > 1
