@@ -56,6 +56,11 @@ class AnswerScenario:
         self.shown = Shown(frozenset(self.cells), frozenset({"bins"}), frozenset({"model"}))
 
     @property
+    def scrapes(self) -> int:
+        """How many there are."""
+        return self._scenario.scrapes
+
+    @property
     def delay(self) -> int:
         """Scrapes between an answer and its truth."""
         feedback = self._scenario.feedback
@@ -131,13 +136,10 @@ class AnswerTraffic:
         apart = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, 1))
         self._rng = np.random.default_rng(apart)
         self._before = scenario.mix(first)
-        # Answers whose truths are still to come, oldest first: those of the hour before, at first.
+        self._served_before = first.requests * (1.0 - float(first.failing[STABLE]))
+        self._drawn = 0
+        # Answers whose truths are still to come, oldest first.
         self._waiting: deque[tuple[Ints, Mix]] = deque()
-        served = first.requests * (1.0 - float(first.failing[STABLE]))
-        for _ in range(scenario.delay if scenario.truths else 0):
-            answered = np.zeros((runs, 2), dtype=np.int64)
-            answered[:, STABLE] = self._rng.poisson(served, runs)
-            self._waiting.append((answered, self._before))
 
     def past(self, counts: Ints) -> FloatArray:
         """What the stable counted before: (T, runs, C), of its requests and failures (T, runs, 2).
@@ -178,8 +180,14 @@ class AnswerTraffic:
         """How many truths come now and count, and what was true of those answers."""
         whole = np.zeros((self._runs, 2), dtype=np.int64)
         whole[rows] = answered
-        self._waiting.append((whole, mix))
-        due, then = self._waiting.popleft()
+        self._drawn += 1
+        if self._drawn + self.scenario.delay <= self.scenario.scrapes:
+            self._waiting.append((whole, mix))
+        if self._drawn > self.scenario.delay:
+            due, then = self._waiting.popleft()
+        else:  # of the hour before
+            due, then = np.zeros((self._runs, 2), dtype=np.int64), self._before
+            due[rows, STABLE] = self._rng.poisson(self._served_before, len(rows))
         chance = np.full((len(rows), 2), then.told)
         if self.scenario.sent_by_weight:
             chance[:, CANDIDATE] *= share

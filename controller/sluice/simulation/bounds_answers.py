@@ -55,12 +55,7 @@ def _counted(
     """Of each check its streams, and what is expected of their cells: (intervals, 2, C)."""
     plans = answer_plans_of(policy)
     content = AnswerScenario(scenario, counted_by(plans))
-    expected = np.array(
-        [
-            _expected(content, interval, share)
-            for interval, share in zip(every, shares_over(policy, every).tolist(), strict=True)
-        ]
-    )
+    expected = _expected(content, every, shares_over(policy, every))
     for plan in plans:
         streams = streams_of(plan, content.shown, content.shown)
         if not isinstance(streams, Incomparable):
@@ -68,15 +63,21 @@ def _counted(
             yield plan, streams, expected[:, :, at]
 
 
-def _expected(content: AnswerScenario, interval: Interval, share: float) -> FloatArray:
-    mix = content.mix(interval)
-    parts = np.zeros(2)
-    parts[[CANDIDATE, STABLE]] = share, 1.0 - share
-    answers = interval.requests * parts * (1.0 - interval.failing)
-    told = answers * mix.told * (parts if content.sent_by_weight else 1.0)
-    wrong = told[:, None] * mix.truths * mix.wrong
-    right = told[:, None] * mix.truths * (1.0 - mix.wrong)
-    found: FloatArray = np.concatenate([answers[:, None] * mix.predictions, wrong, right], axis=1)
+def _expected(content: AnswerScenario, every: Sequence[Interval], shares: FloatArray) -> FloatArray:
+    parts = np.zeros((len(every), 2))
+    parts[:, CANDIDATE], parts[:, STABLE] = shares, 1.0 - shares
+    mixes = [content.mix(interval) for interval in every]
+    found = np.zeros((len(every), 2, len(content.cells)))
+    labels = len(content.labels)
+    for i, interval in enumerate(every):
+        answers = interval.requests * parts[i] * (1.0 - interval.failing)
+        found[i, :, :labels] = answers[:, None] * mixes[i].predictions
+        then = i + content.delay  # when their truths come
+        if then < len(every):
+            told = answers * mixes[i].told * (parts[then] if content.sent_by_weight else 1.0)
+            by_truth = told[:, None] * mixes[i].truths
+            wrong = by_truth * mixes[i].wrong
+            found[then, :, labels:] = np.concatenate([wrong, by_truth - wrong], axis=1)
     return found
 
 

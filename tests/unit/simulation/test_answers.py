@@ -279,6 +279,15 @@ def test_the_limit_is_that_of_the_difference_of_two_shares() -> None:
     assert limit.check == "predictions"
 
 
+def test_the_limit_waits_for_the_truths() -> None:
+    asked, times = policy(FEEDBACK, steps=[{"weight": 50, "hold": "0s"}]), []
+    for delay in ("0s", "5m"):
+        limit = limit_of(asked, scenario(feedback={"share": 0.5, "delay": delay}))
+        assert limit is not None
+        times.append(limit.seconds)
+    assert times[1] - times[0] == pytest.approx(300)
+
+
 @pytest.mark.parametrize("weight", [20, 50])
 @pytest.mark.parametrize("unacceptable", [0.05, 0.1])
 @pytest.mark.parametrize("shares", [(0.5, 0.5), (0.5, 0.3, 0.2)], ids=str)
