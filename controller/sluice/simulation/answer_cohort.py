@@ -29,7 +29,7 @@ class AnswerCohort:
         self, plans: Sequence[AnswerPlan], scenario: Scenario, keys: Sequence[str],
         seed: np.random.SeedSequence, past: Ints,
     ) -> None:  # fmt: skip
-        content = AnswerScenario(scenario, counted_by(plans))
+        content = AnswerScenario(scenario, counted_by(plans), sliced_by(plans))
         self._keys, self._cells = keys, content.cells
         self._traffic = AnswerTraffic(content, len(keys), seed, intervals(scenario)[0])
         self._bank = AnswerBank()
@@ -88,3 +88,8 @@ def counted_by(plans: Sequence[AnswerPlan]) -> frozenset[Counted]:
     return frozenset(
         Counted.OUTCOME if plan.metric is Metric.FEEDBACK else Counted.PREDICTION for plan in plans
     )
+
+
+def sliced_by(plans: Sequence[AnswerPlan]) -> frozenset[str]:
+    """The slices that the checks look at."""
+    return frozenset(name for plan in plans for name in plan.slices)

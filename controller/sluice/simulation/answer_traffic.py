@@ -14,10 +14,12 @@ import numpy as np
 
 from sluice.evidence.answers import Cell, Counted, Shown
 from sluice.evidence.formulas import FloatArray
-from sluice.simulation.scenario import Event, Scenario, Side
+from sluice.simulation.scenario import Scenario, Side
 from sluice.simulation.scenario_answers import Answering, Predictions, Through
 from sluice.simulation.traffic import CANDIDATE, STABLE, Interval, Ints, K, N, own, parts
 
+ALL = np.ones(1)
+"""The whole as a slice of one part."""
 _SIDES = ((CANDIDATE, Side.CANDIDATE), (STABLE, Side.STABLE))
 
 
@@ -27,7 +29,9 @@ class Mix:
 
     `predictions` (2, labels) are shares, `overdispersion` (2,) is of those. `told` is the share of
     the answers whose truth comes, `truths` (labels,) how often each is true, and `wrong`
-    (2, labels) the share of wrong answers where it is.
+    (2, labels) the share of wrong answers where it is. For each slice `where` (2, labels, parts) is
+    how the predictions of a label, and `where_wrong` (2, wrong and right, parts) how the outcomes
+    are spread over its parts.
     """
 
     predictions: FloatArray
@@ -35,13 +39,22 @@ class Mix:
     told: float
     truths: FloatArray
     wrong: FloatArray
+    where: tuple[FloatArray, ...] = ()
+    where_wrong: tuple[FloatArray, ...] = ()
 
 
 class AnswerScenario:
     """The answers' part of a scenario: which counters there are, and the mix at each scrape."""
 
-    def __init__(self, scenario: Scenario, counted: Collection[Counted]) -> None:
+    def __init__(
+        self, scenario: Scenario, counted: Collection[Counted], slices: Collection[str] = ()
+    ) -> None:
         self._scenario = scenario
+        self.slices = tuple(name for name in scenario.slices if name in slices)
+        self._parts = [
+            np.array(list(scenario.slices[name].values())) / sum(scenario.slices[name].values())
+            for name in self.slices
+        ]
         stable, feedback = scenario.stable.predictions, scenario.feedback
         has = Counted.PREDICTION in counted and stable is not None
         self.labels = tuple(stable.shares) if has and stable is not None else ()
@@ -52,6 +65,18 @@ class AnswerScenario:
             *(Cell(Counted.PREDICTION, label) for label in self.labels),
             *(Cell(Counted.OUTCOME, truth, wrong=True) for truth in self.truths),
             *(Cell(Counted.OUTCOME, truth, wrong=False) for truth in self.truths),
+            *(
+                Cell(Counted.PREDICTION, label, False, name, part)
+                for name in self.slices
+                for label in self.labels
+                for part in scenario.slices[name]
+            ),
+            *(
+                Cell(Counted.OUTCOME, "", wrong, name, part)
+                for name in self.slices
+                for wrong in ((True, False) if self.truths else ())
+                for part in scenario.slices[name]
+            ),
         )
         self.shown = Shown(frozenset(self.cells), frozenset({"bins"}), frozenset({"model"}))
 
@@ -76,34 +101,82 @@ class AnswerScenario:
         """What is true of the answers of an interval, averaged over its requests."""
         pieces = parts(self._scenario, interval.start, interval.end)
         total = sum(weight for _, weight in pieces)
-        predictions = np.zeros((2, len(self.labels)))
-        wrong = np.zeros((2, len(self.truths)))
         overdispersion = np.ones(2)
+        # Together with the part of each slice: (2, labels, parts) and (2, truths, wrong, parts).
+        said = [np.zeros((2, len(self.labels), len(each))) for each in (ALL, *self._parts)]
+        told = [np.zeros((2, len(self.truths), 2, len(each))) for each in (ALL, *self._parts)]
         for begin, weight in pieces:
             for row, side in _SIDES:
-                said, right = self._said(side, begin)
-                if self.labels and said is not None:
-                    shares = said.shares
-                    part = weight / total
-                    predictions[row] += part * np.array([shares[label] for label in self.labels])
-                    overdispersion[row] = max(overdispersion[row], said.overdispersion)
-                missed = [1.0 - right.right(truth) for truth in self.truths]
-                wrong[row] += weight / total * np.array(missed)
+                now = self._said(side, begin)
+                if now.predictions is not None:
+                    overdispersion[row] = max(overdispersion[row], now.predictions.overdispersion)
+                for at, (name, mix) in enumerate(
+                    zip(("", *self.slices), (ALL, *self._parts), strict=True)
+                ):
+                    said[at][row] += weight / total * self._shares(now, name, mix)
+                    told[at][row] += weight / total * self._outcomes(now, name, mix)
+        by_truth = np.array([self._by_truth[truth] for truth in self.truths])
         return Mix(
-            predictions,
+            said[0][..., 0],
             overdispersion,
             self._told(interval),
-            np.array([self._by_truth[truth] for truth in self.truths]),
-            wrong,
+            by_truth,
+            told[0][:, :, 0, 0],
+            tuple(_spread(each) for each in said[1:]),
+            tuple(_spread(np.einsum("stwp,t->swp", each, by_truth)) for each in told[1:]),
         )
 
-    def _said(self, side: Side, at: float) -> tuple[Predictions | None, Answering]:
+    def _shares(self, now: Answering, name: str, mix: FloatArray) -> FloatArray:
+        """Shares of the labels in each part of a slice, (labels, parts); together 1."""
+        if not self.labels or now.predictions is None:
+            return np.zeros((len(self.labels), len(mix)))
+        usual = self._by_label(now.predictions)
+        other = now.in_slice.predictions if now.in_slice is not None else None
+        return self._otherwise(
+            now, name, mix, usual, None if other is None else self._by_label(other)
+        )
+
+    def _outcomes(self, now: Answering, name: str, mix: FloatArray) -> FloatArray:
+        """Of each true class the shares of wrong and right answers in each part of a slice."""
+        found = np.zeros((len(self.truths), 2, len(mix)))
+        other = now.in_slice.accuracy if now.in_slice is not None else None
+        there = None if other is None else np.array([1.0 - other, other])
+        for at, truth in enumerate(self.truths):
+            right = now.right(truth)
+            found[at] = self._otherwise(now, name, mix, np.array([1.0 - right, right]), there)
+        return found
+
+    def _otherwise(
+        self,
+        now: Answering,
+        name: str,
+        mix: FloatArray,
+        usual: FloatArray,
+        other: FloatArray | None,
+    ) -> FloatArray:
+        """`usual` shares (K,) over the parts of a slice (K, P), and `other` ones in a part."""
+        if other is None or now.in_slice is None:
+            return usual[:, None] * mix
+        which, part = now.in_slice.place
+        ranges = self._scenario.slices[which]
+        share = ranges[part] / sum(ranges.values())
+        if which != name:  # the parts of another slice, or the whole, are alike
+            return ((1.0 - share) * usual + share * other)[:, None] * mix
+        there = np.array([each == part for each in ranges])
+        return np.where(there, other[:, None], usual[:, None]) * mix
+
+    def _by_label(self, said: Predictions) -> FloatArray:
+        shares = said.shares
+        return np.array([shares[label] for label in self.labels])
+
+    def _said(self, side: Side, at: float) -> Answering:
         base = own(self._scenario, side)
-        predictions, right = base.predictions, Answering(accuracy=base.accuracy)
+        said = {field: getattr(base, field) for field in Answering.model_fields}
         for event in self._scenario.events:
             if event.concerns(side) and event.start <= at < event.to:
-                predictions, right = _after(event, predictions, right)
-        return predictions, right
+                now = {field: getattr(event, field) for field in Answering.model_fields}
+                said |= {field: value for field, value in now.items() if value is not None}
+        return Answering.model_construct(**said)
 
     def _told(self, interval: Interval) -> float:
         feedback = self._scenario.feedback
@@ -115,14 +188,11 @@ class AnswerScenario:
         return min(expected / max(interval.requests, 1e-300), 1.0)
 
 
-def _after(
-    event: Event, predictions: Predictions | None, right: Answering
-) -> tuple[Predictions | None, Answering]:
-    if event.predictions is not None:
-        predictions = event.predictions
-    if event.accuracy is not None:
-        right = Answering(accuracy=event.accuracy)
-    return predictions, right
+def _spread(joint: FloatArray) -> FloatArray:
+    """How each is spread over the last axis; evenly where there is none."""
+    total = joint.sum(axis=-1, keepdims=True)
+    even = np.full_like(joint, 1.0 / joint.shape[-1])
+    return np.where(total > 0, joint / np.where(total > 0, total, 1.0), even)
 
 
 class AnswerTraffic:
@@ -147,14 +217,9 @@ class AnswerTraffic:
         No truth is missing for want of time.
         """
         answered = counts[..., N] - counts[..., K]
-        mix, found = self._before, []
-        if self.scenario.labels:
-            found.append(self._predicted(answered, mix, STABLE))
-        if self.scenario.truths:
-            told = self._rng.binomial(answered, mix.told)
-            found.append(self._outcomes(told, mix, STABLE))
-        past: FloatArray = np.concatenate(found, axis=-1).astype(np.float64)
-        return past
+        mix = self._before
+        told = self._rng.binomial(answered, mix.told) if self.scenario.truths else None
+        return self._cells(answered, mix, told, mix, STABLE)
 
     def drawn(self, mix: Mix, rows: Sequence[int], counts: Ints, share: FloatArray) -> FloatArray:
         """Counters of the open runs `rows`, (R, 2, C), of their requests (R, 2, ...).
@@ -162,17 +227,39 @@ class AnswerTraffic:
         `share` (R,) is the candidate's part of the traffic. A failed request has no answer.
         """
         answered = counts[:, :, N] - counts[:, :, K]
-        sides = []
-        told = self._told(mix, rows, answered, share) if self.scenario.truths else None
-        for side in (CANDIDATE, STABLE):
-            found = []
-            if self.scenario.labels:
-                found.append(self._predicted(answered[:, side], mix, side))
-            if told is not None:
-                truths, then = told
-                found.append(self._outcomes(truths[:, side], then, side))
-            sides.append(np.concatenate(found, axis=-1))
-        return np.stack(sides, axis=1).astype(np.float64)
+        truths, then = (None, mix)
+        if self.scenario.truths:
+            truths, then = self._told(mix, rows, answered, share)
+        sides = [
+            self._cells(
+                answered[:, side], mix, None if truths is None else truths[:, side], then, side
+            )
+            for side in (CANDIDATE, STABLE)
+        ]
+        return np.stack(sides, axis=1)
+
+    def _cells(
+        self, answered: Ints, mix: Mix, told: Ints | None, then: Mix, side: int
+    ) -> FloatArray:
+        """In the order of the scenario's cells: what is predicted now, and found true of `then`."""
+        found, where = [], []
+        if self.scenario.labels:
+            predicted = self._predicted(answered, mix, side)
+            found.append(predicted)
+            where += [self._spread(predicted, each[side]) for each in mix.where]
+        if told is not None:
+            outcomes = self._outcomes(told, then, side)
+            found.append(outcomes)
+            truths = len(self.scenario.truths)
+            wrong = outcomes[..., :truths].sum(axis=-1), outcomes[..., truths:].sum(axis=-1)
+            both = np.stack(wrong, axis=-1)
+            where += [self._spread(both, each[side]) for each in then.where_wrong]
+        return np.concatenate([*found, *where], axis=-1).astype(np.float64)
+
+    def _spread(self, counts: Ints, where: FloatArray) -> Ints:
+        """Counts (..., K) over the parts of a slice, `where` (K, P): (..., K * P)."""
+        parted = self._rng.multinomial(counts, where)
+        return parted.reshape(*counts.shape[:-1], -1)
 
     def _told(
         self, mix: Mix, rows: Sequence[int], answered: Ints, share: FloatArray

@@ -10,10 +10,10 @@ import numpy as np
 
 from sluice.api.policy import CanaryPolicySpec, Metric
 from sluice.evidence.answer_bank import waited
-from sluice.evidence.answers import Incomparable, Streams, streams_of
+from sluice.evidence.answers import Counted, Incomparable, Streams, streams_of
 from sluice.evidence.formulas import FloatArray
 from sluice.evidence.spec import AnswerPlan, answer_plans_of
-from sluice.simulation.answer_cohort import counted_by
+from sluice.simulation.answer_cohort import counted_by, sliced_by
 from sluice.simulation.answer_traffic import AnswerScenario
 from sluice.simulation.bounds import Bound, crossing, reached, shares_over
 from sluice.simulation.scenario import Scenario
@@ -54,7 +54,7 @@ def _counted(
 ) -> Iterable[tuple[AnswerPlan, Streams, FloatArray]]:
     """Of each check its streams, and what is expected of their cells: (intervals, 2, C)."""
     plans = answer_plans_of(policy)
-    content = AnswerScenario(scenario, counted_by(plans))
+    content = AnswerScenario(scenario, counted_by(plans), sliced_by(plans))
     expected = _expected(content, every, shares_over(policy, every))
     for plan in plans:
         streams = streams_of(plan, content.shown, content.shown)
@@ -68,16 +68,33 @@ def _expected(content: AnswerScenario, every: Sequence[Interval], shares: FloatA
     parts[:, CANDIDATE], parts[:, STABLE] = shares, 1.0 - shares
     mixes = [content.mix(interval) for interval in every]
     found = np.zeros((len(every), 2, len(content.cells)))
-    labels = len(content.labels)
+    places = {
+        (counted, name): [
+            i for i, c in enumerate(content.cells) if (c.counted, c.slice) == (counted, name)
+        ]
+        for counted in Counted
+        for name in ("", *content.slices)
+    }
     for i, interval in enumerate(every):
+        mix, then = mixes[i], i + content.delay  # when the truths come
         answers = interval.requests * parts[i] * (1.0 - interval.failing)
-        found[i, :, :labels] = answers[:, None] * mixes[i].predictions
-        then = i + content.delay  # when their truths come
-        if then < len(every):
-            told = answers * mixes[i].told * (parts[then] if content.sent_by_weight else 1.0)
-            by_truth = told[:, None] * mixes[i].truths
-            wrong = by_truth * mixes[i].wrong
-            found[then, :, labels:] = np.concatenate([wrong, by_truth - wrong], axis=1)
+        said = answers[:, None] * mix.predictions
+        found[i][:, places[Counted.PREDICTION, ""]] = said
+        for name, where in zip(content.slices, mix.where, strict=True):
+            spread = (said[:, :, None] * where).reshape(2, -1)
+            found[i][:, places[Counted.PREDICTION, name]] = spread
+        if then >= len(every) or not content.truths:
+            continue
+        told = answers * mix.told * (parts[then] if content.sent_by_weight else 1.0)
+        by_truth = told[:, None] * mix.truths
+        wrong = by_truth * mix.wrong
+        found[then][:, places[Counted.OUTCOME, ""]] = np.concatenate(
+            [wrong, by_truth - wrong], axis=1
+        )
+        both = np.stack([wrong.sum(axis=1), (by_truth - wrong).sum(axis=1)], axis=1)
+        for name, where in zip(content.slices, mix.where_wrong, strict=True):
+            spread = (both[:, :, None] * where).reshape(2, -1)
+            found[then][:, places[Counted.OUTCOME, name]] = spread
     return found
 
 

@@ -12,7 +12,7 @@ from sluice.api.base import Duration, Model
 from sluice.api.rollout import explain
 from sluice.errors import UsageError
 from sluice.simulation.files import read_documents
-from sluice.simulation.scenario_answers import Answering, Feedback, check_answers
+from sluice.simulation.scenario_answers import Answering, Feedback, Slices, check_answers
 
 _LONGEST_SCRAPES = 100_000
 
@@ -65,8 +65,8 @@ def _as_steps(given: Any) -> Any:
 class Event(Answering):
     """Something that lasts from `from` until before `to`.
 
-    `error_rate`, `predictions` and `accuracy` replace the side's own (the later event in the list
-    wins), `latency_factor` multiplies its latency, `outage` takes the metrics away.
+    `error_rate`, `predictions`, `accuracy` and `in_slice` replace the side's own (the later event
+    in the list wins), `latency_factor` multiplies its latency, `outage` takes the metrics away.
     """
 
     start: Duration = Field(alias="from", ge=0)
@@ -86,13 +86,15 @@ class Event(Answering):
         elif self.outage:
             raise ValueError("'outage' is for side metrics: remove it, or write 'side: metrics'")
         elif not self._changes_a_side:
-            raise ValueError("an event needs errorRate, latencyFactor, predictions or accuracy")
+            raise ValueError(
+                "an event needs errorRate, latencyFactor, predictions, accuracy or inSlice"
+            )
         return self
 
     @property
     def _changes_a_side(self) -> bool:
         said = (self.error_rate, self.latency_factor, self.predictions, self.accuracy)
-        return any(each is not None for each in said)
+        return any(each is not None for each in (*said, self.in_slice))
 
     def concerns(self, side: Side) -> bool:
         """The event changes this side."""
@@ -112,6 +114,7 @@ class Scenario(Model):
     overdispersion: float = Field(default=1.0, ge=1, le=1000)
     events: list[Event] = Field(default_factory=list)
     feedback: Feedback | None = None
+    slices: Slices = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -126,7 +129,7 @@ class Scenario(Model):
                 f"{self.scrapes:,}"
             )
         events = {f"events.{number}": event for number, event in enumerate(self.events)}
-        check_answers(self.stable, self.candidate, events, self.feedback)
+        check_answers(self.stable, self.candidate, events, self.feedback, self.slices)
         return self
 
     @property

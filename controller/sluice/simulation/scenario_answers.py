@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from sluice.api.base import Duration, Model
 
@@ -37,6 +37,24 @@ def _sum_to_one(given: dict[str, float]) -> dict[str, float]:
 
 Part = Annotated[float, Field(ge=0, le=1)]
 Parts = Annotated[dict[str, Part], BeforeValidator(_as_names)]
+
+
+def _as_place(given: Any) -> Any:
+    if not isinstance(given, Mapping) or len(given) != 1:
+        raise ValueError("expected one part of one slice such as {region: us}")
+    return {str(name): str(part) for name, part in given.items()}
+
+
+def _as_slices(given: Any) -> Any:
+    if not isinstance(given, Mapping):
+        raise ValueError("expected parts of the requests such as {region: {eu: 0.7, us: 0.3}}")
+    return {str(name): parts for name, parts in given.items()}
+
+
+Slices = Annotated[
+    dict[str, Annotated[Parts, AfterValidator(_sum_to_one)]], BeforeValidator(_as_slices)
+]
+"""By slice the parts of the requests in each of its ranges; of both sides, before the split."""
 
 
 class Predictions(Model):
@@ -121,11 +139,32 @@ Accuracy = Annotated[Part | dict[str, Part], BeforeValidator(_as_accuracy)]
 """The share of right answers: of all, or by true class."""
 
 
+class InSlice(Model):
+    """What a side answers otherwise in one part of one slice, `{region: us}`."""
+
+    where: Annotated[dict[str, str], BeforeValidator(_as_place)]
+    predictions: Predictions | None = None
+    accuracy: Part | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.predictions is None and self.accuracy is None:
+            raise ValueError("give predictions or accuracy there")
+        return self
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The slice and its part."""
+        ((name, part),) = self.where.items()
+        return name, part
+
+
 class Answering(Model):
-    """What a side answers, or an event makes of it."""
+    """What a side answers, or an event makes of it; `in_slice` says where it is otherwise."""
 
     predictions: Predictions | None = None
     accuracy: Accuracy | None = None
+    in_slice: InSlice | None = None
 
     def right(self, truth: str) -> float:
         """The share of right answers where `truth` is true."""
@@ -135,10 +174,15 @@ class Answering(Model):
 
 
 def check_answers(
-    stable: Answering, candidate: Answering, events: Mapping[str, Answering], feedback: Any
+    stable: Answering,
+    candidate: Answering,
+    events: Mapping[str, Answering],
+    feedback: Feedback | None,
+    slices: Mapping[str, Mapping[str, float]],
 ) -> None:
     """Raise ValueError, with where and what to do, where two of the parts do not go together."""
     parts = {"stable": stable, "candidate": candidate, **events}
+    _check_slices(parts, slices)
     for field in ("predictions", "accuracy"):
         has = [name for name, part in parts.items() if getattr(part, field) is not None]
         lacks = [name for name in ("stable", "candidate") if name not in has]
@@ -150,8 +194,14 @@ def check_answers(
     if stable.predictions is not None:
         expected = set(stable.predictions.named)
         bins = stable.predictions.bins is not None
-        for name, part in parts.items():
-            if (own := part.predictions) is None:
+        own_parts = [(name, part.predictions) for name, part in parts.items()]
+        own_parts += [
+            (f"{name}.inSlice", part.in_slice.predictions)
+            for name, part in parts.items()
+            if part.in_slice is not None
+        ]
+        for name, own in own_parts:
+            if own is None:
                 continue
             if (own.bins is not None) != bins or set(own.named) != expected:
                 raise ValueError(
@@ -166,10 +216,37 @@ def check_answers(
         )
     for name, part in parts.items():
         if isinstance(part.accuracy, dict):
-            known = set(feedback.truths or ())
+            known = set(feedback.truths or ()) if feedback is not None else set()
             if set(part.accuracy) != known:
                 raise ValueError(
                     f"{name}.accuracy: expected one share, or one for each class of "
                     f"feedback.truths ({', '.join(sorted(known)) or 'none'}), found "
                     f"{', '.join(sorted(part.accuracy))}"
                 )
+
+
+def _check_slices(
+    parts: Mapping[str, Answering], slices: Mapping[str, Mapping[str, float]]
+) -> None:
+    for side, said in parts.items():
+        if said.in_slice is None:
+            continue
+        name, part = said.in_slice.place
+        if part not in slices.get(name, {}):
+            known = ", ".join(f"{n}: {p}" for n, each in slices.items() for p in each)
+            raise ValueError(
+                f"{side}.inSlice.where: the scenario has no slice {name} with a part {part} (it "
+                f"has {known or 'none'}): give `slices: {{{name}: {{{part}: 0.1, ...}}}}`"
+            )
+        for field in ("predictions", "accuracy"):
+            if getattr(said.in_slice, field) is None:
+                continue
+            if getattr(parts["stable"], field) is None:
+                raise ValueError(
+                    f"{side}.inSlice.{field} is there, and stable.{field} is missing: say first "
+                    "what both sides do elsewhere"
+                )
+        if said.in_slice.accuracy is not None and isinstance(
+            said.accuracy if said.accuracy is not None else parts["stable"].accuracy, dict
+        ):
+            raise ValueError(f"{side}.inSlice.accuracy: give accuracy as one share, not by class")

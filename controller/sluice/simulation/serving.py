@@ -49,8 +49,8 @@ def in_scenario(
 def _lacks(check: Check, scenario: Scenario) -> str:
     if not check.metric.of_answers or check.difference is None:
         return ""
-    if check.difference.slices:
-        return "slices, which are not drawn"
+    if without := [name for name in check.difference.slices if name not in scenario.slices]:
+        return f"slices.{without[0]}"
     if check.metric is Metric.PREDICTIONS:
         return "" if scenario.stable.predictions is not None else "predictions of both sides"
     if scenario.feedback is None:

@@ -11,7 +11,7 @@ import pytest
 from sluice.api.builtin import BALANCED
 from sluice.api.policy import CanaryPolicySpec
 from sluice.errors import UsageError
-from sluice.evidence.answers import Counted
+from sluice.evidence.answers import Cell, Counted
 from sluice.evidence.formulas import FloatArray
 from sluice.evidence.spec import answer_plans_of
 from sluice.simulation.answer_cohort import AnswerCohort
@@ -196,6 +196,58 @@ def test_a_true_class_that_is_missed_more_often_is_found_by_class() -> None:
     assert one(policy(FEEDBACK), given)["rolledBack"]["n"] < 30
 
 
+REGIONS = {"region": {"eu": 0.8, "us": 0.2}, "plan": {"free": 0.5, "paid": 0.5}}
+WORSE_IN_US = {**USUAL, "inSlice": {"where": {"region": "us"}, "accuracy": 0.5}}
+LOST_IN_US: dict[str, Any] = {
+    **USUAL,
+    "inSlice": {"where": {"region": "us"}, "predictions": {"classes": LOST}},
+}
+
+
+def test_what_is_otherwise_in_a_slice_is_so_there_and_in_the_whole_by_its_part() -> None:
+    both = {**LOST_IN_US["inSlice"], "accuracy": 0.5}
+    given = scenario(candidate={**USUAL, "inSlice": both}, slices=REGIONS)
+    content = AnswerScenario(given, BOTH, ("region", "plan"))
+    every = intervals(given)
+    traffic = AnswerTraffic(content, 4000, np.random.SeedSequence(4), every[0])
+    counts = np.zeros((4000, 2, COLUMNS), dtype=np.int64)
+    counts[:, :, N] = 100
+    found = traffic.drawn(content.mix(every[0]), range(4000), counts, np.full(4000, 0.5))
+    mean = dict(zip(content.cells, found.mean(axis=0).T.tolist(), strict=True))
+
+    def virginica(name: str = "", part: str = "") -> list[float]:
+        return mean[Cell(Counted.PREDICTION, "virginica", False, name, part)]
+
+    assert virginica() == pytest.approx([18, 20], rel=0.02)
+    assert virginica("region", "us") == pytest.approx([2, 4], rel=0.04)
+    assert virginica("region", "eu") == pytest.approx([16, 16], rel=0.02)
+    assert virginica("plan", "free") == pytest.approx([9, 10], rel=0.02)
+    wrong = mean[Cell(Counted.OUTCOME, "", True, "region", "us")]
+    assert wrong == pytest.approx([50 * 0.2 * 0.5, 50 * 0.2 * 0.07], rel=0.04)
+    whole = mean[Cell(Counted.OUTCOME, "any", True)]
+    assert whole == pytest.approx([50 * (0.2 * 0.5 + 0.8 * 0.07), 50 * 0.07], rel=0.03)
+    # The parts of a slice are the whole, in every run.
+    by = {cell: found[:, :, i] for i, cell in enumerate(content.cells)}
+    for name in REGIONS:
+        of = [n for c, n in by.items() if c.slice == name and c.counted is Counted.PREDICTION]
+        assert (sum(of) == counts[:, :, N]).all()
+
+
+def test_harm_within_a_slice_is_found_by_slice_and_slices_alike_pass() -> None:
+    sliced = {"acceptable": 0.03, "slices": ["region", "plan"]}
+    asked = policy({**PREDICTIONS, "difference": sliced}, {**FEEDBACK, "difference": sliced})
+    alike = one(asked, scenario(slices=REGIONS), runs=30)
+    assert alike["promoted"]["n"] >= 28
+    for candidate in (LOST_IN_US, WORSE_IN_US):
+        given = scenario(slices=REGIONS, candidate=candidate, truth="harmful")
+        found = one(asked, given, runs=30)
+        assert found["rolledBack"]["n"] == 30
+        assert found["ratioToLimit"] > 1
+    # Two points of the whole, of which three are acceptable.
+    given = scenario(slices=REGIONS, candidate=LOST_IN_US)
+    assert one(policy(PREDICTIONS), given, runs=30)["rolledBack"]["n"] <= 2
+
+
 def test_bins_of_numbers_are_shares_as_well() -> None:
     bins = {"<1": 0.5, "1 to 2": 0.4, ">=2": 0.1}
     side = {"predictions": {"bins": bins}}
@@ -312,6 +364,11 @@ def test_what_lint_says_a_pass_takes_is_what_it_takes(
         (FEEDBACK, {"stable": {}, "candidate": {}, "feedback": None}, "feedback"),
         ({**FEEDBACK, "difference": {"perClass": True}}, {}, "feedback"),
         ({**PREDICTIONS, "difference": {"slices": ["region"]}}, {}, "predictions"),
+        (
+            {**FEEDBACK, "difference": {"slices": ["region", "plan"]}},
+            {"slices": {"region": {"eu": 0.5, "us": 0.5}}},
+            "feedback",
+        ),
     ],
 )
 def test_checks_that_a_scenario_says_nothing_of_are_not_simulated(
@@ -365,11 +422,36 @@ TRUTHS = "{share: 0.5, truths: {a: 0.5, b: 0.5}}"
             GOOD + "events: [{from: 0s, to: 1m, side: both, predictions: {classes: {a: 1, c: 0}}}]",
             "events.0.predictions: expected the same classes",
         ),
+        (GOOD + "slices: {region: {eu: 0.5, us: 0.4}}", "slices.region: the shares must add up"),
+        (GOOD + "slices: [region]", "scenario.slices: expected parts of the requests such as"),
+        (
+            GOOD.replace("accuracy: 0.9}\nf", "inSlice: {where: {region: us}}, accuracy: 0.9}\nf"),
+            "candidate.inSlice: give predictions or accuracy there",
+        ),
+        (
+            GOOD.replace(
+                "accuracy: 0.9}\nf",
+                "inSlice: {where: {region: us}, accuracy: 0.1}, accuracy: 0.9}\nf",
+            ),
+            "the scenario has no slice region with a part us (it has none)",
+        ),
+        (
+            GOOD
+            + "slices: {region: {eu: 0.5, us: 0.5}}\n"
+            + "events: [{from: 0s, to: 1m, side: both, inSlice: {where: {region: us}, "
+            + "predictions: {classes: {a: 1, c: 0}}}}]",
+            "events.0.inSlice.predictions: expected the same classes",
+        ),
+        (
+            GOOD + "slices: {region: {eu: 1, us: 0}}\nevents: [{from: 0s, to: 1m, side: both, "
+            "inSlice: {where: us, accuracy: 1}}]",
+            "expected one part of one slice such as",
+        ),
         (
             GOOD + "events: [{from: 0s, to: 1m, side: metrics, outage: true, accuracy: 0.5}]",
             "give 'outage: true' alone",
         ),
-        (GOOD + "events: [{from: 0s, to: 1m, side: both}]", "predictions or accuracy"),
+        (GOOD + "events: [{from: 0s, to: 1m, side: both}]", "predictions, accuracy or inSlice"),
     ],
 )
 def test_what_does_not_go_together_is_refused_with_where_and_what(
