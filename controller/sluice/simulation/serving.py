@@ -8,13 +8,15 @@ from sluice.api.policy import CanaryPolicySpec, Check, Metric
 from sluice.errors import UsageError
 from sluice.simulation.scenario import Scenario
 
+_KIT = "the model kit's counters in the recording"
+
 Missing = Callable[[Check], str]
 """Why a check cannot be played; "" where it can."""
 
 
 def serving_only(policy: CanaryPolicySpec) -> tuple[CanaryPolicySpec, tuple[str, ...]]:
     """The policy without its checks of answers, and the names of those, as `played` has it."""
-    kept, left_out = played(policy, lambda check: "answers" if check.metric.of_answers else "")
+    kept, left_out = played(policy, lambda check: _KIT if check.metric.of_answers else "")
     return kept, tuple(left_out)
 
 
@@ -31,8 +33,9 @@ def played(
     kept = [check for check in policy.checks if check.name not in left_out]
     if not kept:
         raise UsageError(
-            f"the policy has only checks of answers ({', '.join(left_out)}), and these are not "
-            "played: expected a check of error-rate or latency beside them"
+            f"the policy has only checks of answers ({', '.join(left_out)}), and these cannot be "
+            f"played without {'; '.join(dict.fromkeys(left_out.values()))}: give that, or a check "
+            "of error-rate or latency beside them"
         )
     part = len(kept) / len(policy.checks)
     risk = policy.risk.model_copy(update={"false_rollback": policy.risk.false_rollback * part})
