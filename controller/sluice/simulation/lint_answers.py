@@ -10,7 +10,7 @@ from sluice.api.rollout import RolloutSpec
 from sluice.simulation.cost import LONGEST_DAYS, Cost
 from sluice.simulation.findings import Finding, Level
 
-# Several shares must pass, and none knows in advance how it will. Medians of 100 simulated rollouts
+# Several shares must pass, and none knows in advance how it will. Medians of 200 simulated rollouts
 # at worst shares of a half and weights of 20 and 50 lie within 15% of the answer with this
 # (tests/unit/simulation/test_answers.py).
 _REALISTIC = 1.8
