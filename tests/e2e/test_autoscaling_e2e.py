@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ground import Ground, Journey
+from ground import HELD, Ground, Journey
 from trial import poll
+
+from sluice.api.status import Phase
 
 Start = Callable[[str], Journey]
 RATE = 30.0
-HELD = {"steps": [{"weight": 20, "hold": "1s"}, {"weight": 50, "hold": "30s"}]}
 
 
 def scaled(rollout: Journey, variant: str) -> dict[str, Any]:
@@ -36,6 +37,9 @@ def test_an_autoscaler_adds_pods_in_mid_rollout_and_sluice_leaves_them(
     rollout.change("better", template=scaled(rollout, "better"), canary=HELD)
     candidate = rollout.until_candidate().predictor
     poll(lambda: replicas(rollout, candidate) == 2, "the autoscaler has scaled the candidate")
+    assert rollout.status().phase is Phase.STEPPING
+    rollout.until(lambda s: s.pause is not None, "it waits in mid-rollout")
+    rollout.resume()
     rollout.until_ended("Promoted")
     assert replicas(rollout, candidate) == 2, "a promotion does not undo what the autoscaler did"
     assert rollout.count() == []
