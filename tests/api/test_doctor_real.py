@@ -240,6 +240,8 @@ def test_a_verb_taken_from_the_role_is_named(installed: Cluster) -> None:
         until(lambda: not can(client, account, Right("patch", SELDON_DEPLOYMENTS)), "known to it")
         until(lambda: not can(client, account, Right("watch", VIRTUAL_SERVICES)), "known to it")
         found = {f.id: f for f in examined(client) if f.level in BAD}
+    until(lambda: can(client, account, Right("patch", SELDON_DEPLOYMENTS)), "given back")
+    until(lambda: can(client, account, Right("watch", VIRTUAL_SERVICES)), "given back")
     assert set(found) == {"RightsMissing", "RoutesRightsMissing"}
     missing = found["RightsMissing"]
     assert missing.level is Level.ERROR
