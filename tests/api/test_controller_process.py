@@ -17,7 +17,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from sluice.errors import AlreadyExistsError, NotFoundError
 from sluice.kube.resources import (
     CLUSTER_CANARY_POLICIES,
-    CLUSTER_ROLES,
     DEPLOYMENTS,
     EVENTS,
     LEASES,
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 
 SECONDS = 480.0  # how long to wait before giving up; nothing is judged by it
 LEASE = "sluice-controller"
-ACCOUNT = f"system:serviceaccount:{SYSTEM_NAMESPACE}:sluice-controller"
 
 
 def until(truth: Callable[[], Any], what: str) -> Any:
@@ -214,14 +212,7 @@ def shipped(cluster: Cluster) -> Path:
     ):
         objects.apply(cluster.client, obj)
     objects.await_established(cluster.client, [crd["metadata"]["name"] for crd in crds])
-    for role in (
-        "sluice-controller",
-        "sluice-controller-routes",
-        "sluice-controller-preflight",
-        "sluice-controller-retraining",
-    ):
-        rules = cluster.client.get(CLUSTER_ROLES, role)["rules"]
-        objects.await_allowed(cluster.client, ACCOUNT, rules)
+    cluster.await_shipped_rights()
     for kind in (MODEL_ROLLOUTS, CLUSTER_CANARY_POLICIES, SELDON_DEPLOYMENTS, VIRTUAL_SERVICES):
         until(partial(cluster.client.serves, kind), f"serving {kind.kind}")
     answer = cluster.client.request(

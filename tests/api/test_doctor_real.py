@@ -155,6 +155,7 @@ def installed(module_cluster: Cluster) -> Cluster:
     ):
         objects.apply(client, obj)
     objects.await_established(client, [one["metadata"]["name"] for one in crds])
+    module_cluster.await_shipped_rights()
     for name in ("seldon-system", "istio-system", "prod"):
         client.request("create", "/api/v1/namespaces", {"metadata": {"name": name}})
     [controller] = [

@@ -16,6 +16,7 @@ from trial import (
     Followed,
     Trial,
     controller_with,
+    measured,
     poll,
     serves,
     sluice,
@@ -324,6 +325,9 @@ def test_doctor_finds_nothing_wrong_with_the_sandbox_but_what_it_does_not_have(
     rollout = start("doctor")
     rollout.create()
     more_requests(rollout, 80)
+    counter = "seldon_api_executor_server_requests_seconds_count"
+    query = f'sum({counter}{{deployment_name="{rollout.name}"}})'
+    poll(lambda: measured(rollout.cluster, query) >= 80, "Prometheus has them")
     said = sluice(
         rollout.cluster, "doctor", "--prometheus", rollout.cluster.prometheus.url, "-o", "json"
     )

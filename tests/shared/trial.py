@@ -54,6 +54,8 @@ CANARY: dict[str, Any] = {
 _LOOK_SECONDS = 0.05
 # How long to wait before giving up, on however slow a machine; nothing is judged by it.
 DEADLINE = 480.0
+# How long the load waits for an answer: late is no failure here, what is lost never comes.
+_PATIENCE = 60.0
 # Commands that wait for the controller's answer: theirs is no limit of the tests either.
 _ANSWERED = ("promote", "pause", "resume", "abort", "retry")
 _numbers = itertools.count(1)
@@ -343,7 +345,8 @@ class Trial:
         """Steady requests through Envoy, and a look at every split from now on."""
         url = f"{self.cluster.envoy.url}/seldon/{self.namespace}/{self.name}/api/v1.0/predictions"
         argv = [sys.executable, "-m", "sluice.sandbox.load", f"--url={url}", f"--rate={rate}"]
-        self.cluster.supervisor.start(self._load, [*argv, f"--out={self.shots.path}"])
+        argv += [f"--timeout={_PATIENCE:g}", f"--out={self.shots.path}"]
+        self.cluster.supervisor.start(self._load, argv)
         poll(lambda: bool(self.answered()), "the load is answered")
         self.watch_routes()
 
@@ -358,7 +361,7 @@ class Trial:
         return [s for s in self.shots.all if predictor in (None, s.predictor)]
 
     def stop_load(self) -> list[Shot]:
-        self.cluster.supervisor.stop(self._load, grace=6.0)
+        self.cluster.supervisor.stop(self._load, grace=_PATIENCE + 10.0)
         return self.answered()
 
     def failures(self, *, besides: str = "") -> list[Shot]:
@@ -372,7 +375,7 @@ class Trial:
         for followed in (self.weights, self._statuses):
             if followed is not None:
                 followed.stop()
-        self.cluster.supervisor.stop(self._load, grace=6.0)
+        self.cluster.supervisor.stop(self._load, grace=_PATIENCE + 10.0)
         with contextlib.suppress(NotFoundError):
             self.client.delete(MODEL_ROLLOUTS, self.name, self.namespace)
         with contextlib.suppress(NotFoundError):

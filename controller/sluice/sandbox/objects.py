@@ -104,7 +104,7 @@ def await_allowed(
     *,
     allowed: bool = True,
     namespace: str = "",
-    seconds: float = 30.0,
+    seconds: float = 120.0,
 ) -> None:
     """Wait until the API server grants `user` all that `rules` say, or (`allowed` False) nothing.
 
