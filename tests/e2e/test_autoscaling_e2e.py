@@ -8,8 +8,6 @@ from typing import Any
 from ground import HELD, Ground, Journey
 from trial import poll
 
-from sluice.api.status import Phase
-
 Start = Callable[[str], Journey]
 RATE = 30.0
 
@@ -36,9 +34,8 @@ def test_an_autoscaler_adds_pods_in_mid_rollout_and_sluice_leaves_them(
     rollout.create(rate=RATE, template=scaled(rollout, "stable"))
     rollout.change("better", template=scaled(rollout, "better"), canary=HELD)
     candidate = rollout.until_candidate().predictor
-    poll(lambda: replicas(rollout, candidate) == 2, "the autoscaler has scaled the candidate")
-    assert rollout.status().phase is Phase.STEPPING
     rollout.until(lambda s: s.pause is not None, "it waits in mid-rollout")
+    poll(lambda: replicas(rollout, candidate) == 2, "the autoscaler has scaled the candidate")
     rollout.resume()
     rollout.until_ended("Promoted")
     assert replicas(rollout, candidate) == 2, "a promotion does not undo what the autoscaler did"
