@@ -82,3 +82,19 @@ def test_a_graph_of_several_nodes_is_refused():
     graph = {"name": "router", "type": "ROUTER", "children": [{"name": "a"}, {"name": "b"}]}
     with pytest.raises(UsageError, match="router of type ROUTER with 2 children"):
         read(graph=graph)
+
+
+def test_a_logger_without_a_url_has_the_operators_default():
+    graph = {"name": "model", "logger": {"mode": "all"}}
+    sink = {"REQUEST_LOGGER_DEFAULT_ENDPOINT": "http://default-broker"}
+    assert read(sink, graph=graph).unit.logger == settings.Logger("all", "http://default-broker")
+    graph["logger"]["url"] = "http://capture:8080"
+    assert read(sink, graph=graph).unit.logger.url == "http://capture:8080"
+    assert read(sink).unit.logger is None
+
+
+def test_the_logs_queue_and_its_source_are_what_the_flags_say():
+    found = read()
+    assert (found.log_queue, found.log_write_timeout) == (10_000, 2.0)
+    assert found.source == "http://localhost:8000/"
+    assert read({"POD_NAME": "iris-0"}).source == "http://iris-0:8000/"
