@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
 
 from sluice.api.times import to_wire
 from sluice.capture.collecting import WHY, Collecting, Outcome, Snapshot
@@ -38,6 +38,8 @@ class CaptureMetrics:
     """Its own metrics, in a registry of their own."""
 
     def __init__(self) -> None:
+        # A second series for each counter, with its start time: nobody reads it.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.events = Counter(
             "sluice_capture_events",

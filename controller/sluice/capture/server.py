@@ -25,6 +25,8 @@ _IDLE_SECONDS = 120.0
 # A body above what is kept is read to its end and forgotten, up to here; then the connection ends.
 _MOST_SWALLOWED = 64 * 1024 * 1024
 _CHUNK = 64 * 1024
+# How long `stop` waits at most for the one that accepts connections.
+_POLL_SECONDS = 0.05
 
 
 class CaptureServer:
@@ -102,7 +104,9 @@ class CaptureServer:
     def start(self) -> None:
         """Serve in threads."""
         self._serving = True
-        threading.Thread(target=self._server.serve_forever, name="capture", daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, args=(_POLL_SECONDS,), name="capture", daemon=True
+        ).start()
 
     def stop(self) -> None:
         """Take nothing more, and free the port."""

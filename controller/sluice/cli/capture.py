@@ -149,7 +149,7 @@ def _told(run: Run, collecting: Collecting, place: Place) -> str:
         if outcome.value not in ("kept", "passed_over")
     }
     refused = "".join(f", {count:,} {name}" for name, count in others.items())
-    line = f"{seen:,} requests seen{refused}; "
+    line = f"{seen:,} request{'' if seen == 1 else 's'} seen{refused}; "
     if run.written:
         return f"{line}{run.written:,} of them in {place.where}\n"
     return f"{line}{kept:,} kept, nothing written\n"
