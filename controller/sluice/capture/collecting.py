@@ -76,13 +76,19 @@ class Collecting:
     redaction: Redaction
     largest: int
     counts: Counter[Outcome] = field(default_factory=Counter)
-    nodes: set[str] = field(default_factory=set)
+    _nodes: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def seen(self) -> int:
         """Requests of the deployment that a preflight could have sent, as far as was looked."""
         return self.counts[Outcome.KEPT] + self.counts[Outcome.PASSED_OVER]
+
+    @property
+    def nodes(self) -> list[str]:
+        """The graph's nodes that log, five at most."""
+        with self._lock:
+            return sorted(self._nodes)
 
     def note(self, outcome: Outcome) -> Outcome:
         """Count what never became an event."""
@@ -99,8 +105,8 @@ class Collecting:
         if body is None or len(body) > self.largest:
             return self.note(Outcome.TOO_LARGE)
         with self._lock:
-            if len(self.nodes) < _MOST_NODES:
-                self.nodes.add(event.node)
+            if len(self._nodes) < _MOST_NODES:
+                self._nodes.add(event.node)
             drawn = self.sample.draw()
         if drawn is None:
             # Most requests of a long run: not even read, which costs nothing.

@@ -73,6 +73,8 @@ class Run:
     ) -> None:
         self._collecting, self._place, self._pace, self._clock = collecting, place, pace, clock
         self.metrics = CaptureMetrics()
+        self.metrics.kept.set_function(lambda: len(collecting.sample))
+        self.metrics.size.set_function(lambda: collecting.sample.bytes)
         self._told: set[Outcome] = set()
         self._stop = threading.Event()
         self._replaces = False
@@ -125,8 +127,6 @@ class Run:
     def write(self, *, last: bool = False) -> None:
         """Write the sample if it has changed. A failure is logged; the `last` one's is raised."""
         found = self._collecting.snapshot()
-        self.metrics.kept.set(len(found.bodies))
-        self.metrics.size.set(sum(map(len, found.bodies)))
         if not found.bodies:
             return
         if self._replaces and len(found.bodies) < self._pace.at_least:
@@ -177,9 +177,9 @@ class Run:
         if outcome in WHY and outcome not in self._told:
             self._told.add(outcome)
             log.warning("not kept (the first of its kind)", outcome=outcome.value, why=WHY[outcome])
-        if len(self._collecting.nodes) > 1 and not self._shown_nodes:
+        if not self._shown_nodes and len(nodes := self._collecting.nodes) > 1:
             self._shown_nodes = True
             log.warning(
                 "several nodes of the graph log: only what its root gets is a user's request",
-                nodes=sorted(self._collecting.nodes),
+                nodes=nodes,
             )

@@ -105,7 +105,7 @@ def capture(
 
     Seldon's request logger sends them here: graph.logger {mode: request, url: http://...}. Runs
     until SIGTERM or Ctrl-C, or as --for and --until say, and writes the sample once more at its
-    end. Exit 0: written; 5: no request came in time.
+    end. Exit 0: written, or told to end; 5: too few requests came in time.
     """
     from sluice.capture.collecting import Collecting, Wanted
     from sluice.capture.places import InConfigMap, InFile
@@ -128,17 +128,24 @@ def capture(
     sample = Sample(keep, MOST_BYTES, random.SystemRandom())
     wanted = Wanted(deployment, namespace, predictor)
     collecting = Collecting(wanted, sample, redaction, largest)
-    pace = Pace(every, min(at_least, keep), lasting, until)
+    # What was asked for is always enough.
+    pace = Pace(every, min(at_least, keep, until or keep), lasting, until)
     logs.configure(json=not sys.stderr.isatty(), level="info")
     run = Run(collecting, place, pace, SystemClock(), listen)
     with _signals(run) as caught:
         run.run()
     sys.stdout.write(_told(run, collecting, place))
-    if not collecting.seen and lasting is not None and not caught:
+    if run.written or caught:
+        return
+    if not collecting.seen:
         raise WaitTimeoutError(
-            f"no request of {deployment} came in {lasting:g}s: is graph.logger of the stable's "
-            "graph {mode: request, url: ...} with this address, and does it have traffic?"
+            f"no request of {deployment} came: is graph.logger of its graph "
+            "{mode: request, url: ...} with this address, and does it have traffic?"
         )
+    raise WaitTimeoutError(
+        f"{len(sample)} requests are fewer than --at-least {pace.at_least}: the sample that was "
+        "there stays"
+    )
 
 
 def _told(run: Run, collecting: Collecting, place: Place) -> str:

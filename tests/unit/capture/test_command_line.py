@@ -16,11 +16,13 @@ from typing import Any
 
 import pytest
 
+from sluice.cli import capture as cli
 from sluice.compare.lines import content_of, requests_in
 from sluice.kube.client import Client
 from sluice.kube.resources import CONFIG_MAPS
 from sluice.loops import logs
 from sluice.sandbox.ports import free_port
+from sluice.testing.clock import ManualClock
 from sluice.testing.kube import FakeKube
 
 from ..cli import stage
@@ -117,6 +119,40 @@ def test_no_request_in_time_is_not_success(
     assert "0 requests seen" in said.out
     assert "graph.logger" in said.err
     assert not path.exists()
+
+
+def test_too_few_in_time_leave_the_sample_that_is_there(
+    sluice: Callable[..., int],
+    tmp_path: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path, port, clock = tmp_path / "r.jsonl", free_port(), ManualClock()
+    path.write_text("mine\n")
+    monkeypatch.setattr(cli, "SystemClock", lambda: clock)
+
+    def users() -> None:
+        send(port, 5)
+        clock.advance(600)
+
+    sender = threading.Thread(target=users)
+    sender.start()
+    words = ("-o", str(path), "--listen", f"127.0.0.1:{port}", "--for", "10m", "--at-least", "6")
+    assert sluice(*words) == 5
+    sender.join()
+    said = capsys.readouterr()
+    assert "5 requests seen; 5 kept, nothing written" in said.out
+    assert "fewer than --at-least 6" in said.err
+    assert path.read_text() == "mine\n"
+
+
+def test_as_many_as_were_asked_for_are_enough(sluice: Callable[..., int], tmp_path: Path) -> None:
+    path, port = tmp_path / "r.jsonl", free_port()
+    path.write_text("mine\n")
+    sender = sending(port, 5)
+    assert sluice("-o", str(path), "--listen", f"127.0.0.1:{port}", "--until", "5") == 0
+    sender.join()
+    assert path.read_bytes().count(b"ndarray") == 5
 
 
 @pytest.mark.parametrize(
