@@ -30,11 +30,11 @@ def packed(bodies: Sequence[bytes], *, zipped: bool, most: int | None) -> Packed
 
 
 def _file(bodies: Sequence[bytes], zipped: bool) -> bytes:
-    text = b"".join(body + b"\n" for body in bodies)
     if not zipped:
-        return text
+        return b"".join(body + b"\n" for body in bodies)
     file = io.BytesIO()
     # Neither a time nor a name: what has not changed is not to look as if it had.
     with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packer:
-        packer.write(text)
+        for body in bodies:
+            packer.write(body + b"\n")
     return file.getvalue()
