@@ -29,6 +29,10 @@ def lint_preflight(
         what = f"ConfigMap {source.name} is not among the files, so its requests are not checked"
         fix = "give its file too; a rollout waits until it is there"
         return [Finding(Level.NOTE, where, what, fix)]
+    if not held.content.get("data") and not held.content.get("binaryData"):
+        what = f"{held.where}: {source.name} is empty"
+        fix = f"if `sluice capture` fills it, give --key {source.key}; a rollout waits until then"
+        return [Finding(Level.NOTE, where, what, fix)]
     try:
         content = content_of(held.content, source.key)
         rows = [rows_of(request) for request in requests_in(content)]

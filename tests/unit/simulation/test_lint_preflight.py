@@ -72,7 +72,12 @@ def test_latency_needs_requests_too() -> None:
         (held(LINE + "{nothing\n"), "line 2: expected JSON"),
         (held("\n"), "has no request"),
         (held(b"\x1f\x8bnothing"), "gzip is broken"),
-        (Document("c.yaml", 2, {"kind": "ConfigMap", "metadata": {"name": "r"}}), "found nothing"),
+        (
+            Document(
+                "c.yaml", 2, {"kind": "ConfigMap", "metadata": {"name": "r"}, "data": {"x": ""}}
+            ),
+            "found x",
+        ),
     ],
 )
 def test_what_is_no_request_is_named_with_its_line(document: Document, says: str) -> None:
@@ -88,6 +93,13 @@ def test_what_is_no_request_is_named_with_its_line(document: Document, says: str
 def test_a_configmap_that_is_not_among_the_files_is_noted(documents: tuple[Document, ...]) -> None:
     [found] = findings(rollout(), *documents)
     assert (found.level, found.where) == ("note", "spec.preflight.requests.configMap")
+
+
+def test_an_empty_configmap_is_noted_since_a_capture_may_fill_it() -> None:
+    empty = Document("c.yaml", 2, {"kind": "ConfigMap", "metadata": {"name": "r"}})
+    [found] = findings(rollout(), empty)
+    assert (found.level, found.where) == ("note", "spec.preflight.requests.configMap")
+    assert "--key requests.jsonl" in found.fix
 
 
 def test_other_configmaps_are_told_as_before() -> None:
