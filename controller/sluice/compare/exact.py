@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 _HALVINGS = 60
+_MOST_TRIES = 10_000_000
 
 
 def interval(hits: int, tries: int, risk: float) -> tuple[float, float]:
@@ -19,6 +20,18 @@ def interval(hits: int, tries: int, risk: float) -> tuple[float, float]:
 def tries_needed(share: float, risk: float) -> int:
     """How many hits in a row show more than `share`; the least a verdict of Pass can take."""
     return math.ceil(math.log(risk) / math.log(share)) if 0 < share < 1 else 1
+
+
+def tries_at(share: float, wanted: float, risk: float) -> int:
+    """About how many tries, of which `share` hit, show more than `wanted` (below `share`).
+
+    To two digits, rounded up: the next sample has another share anyway.
+    """
+    many = tries_needed(wanted, risk)
+    while many < _MOST_TRIES and interval(round(share * many), many, risk)[0] < wanted:
+        many = math.ceil(many * 1.1)
+    place: int = 10 ** max(0, len(str(many)) - 2)
+    return math.ceil(many / place) * place
 
 
 def _where(chance: object, risk: float, *, rising: bool) -> float:
