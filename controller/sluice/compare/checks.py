@@ -60,8 +60,8 @@ def agreement(
         words = f"{words}: {percent(wanted)} is neither shown nor ruled out"
         if rows < (least := tries_needed(wanted, risk)):
             words += f"; it takes at least {least} rows"
-        elif share > wanted:
-            words += f"; at this share it takes about {tries_at(share, wanted, risk):,} rows"
+        elif share > wanted and (more := tries_at(share, wanted, risk)):
+            words += f"; at this share it takes about {more:,} rows"
     return Check(name, verdict, share, low, high, wanted, rows, words)
 
 

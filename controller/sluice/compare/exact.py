@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 _HALVINGS = 60
-_MOST_TRIES = 10_000_000
+MOST_TRIES = 1_000_000
+"""More than these are not looked for."""
 
 
 def interval(hits: int, tries: int, risk: float) -> tuple[float, float]:
@@ -22,14 +23,16 @@ def tries_needed(share: float, risk: float) -> int:
     return math.ceil(math.log(risk) / math.log(share)) if 0 < share < 1 else 1
 
 
-def tries_at(share: float, wanted: float, risk: float) -> int:
+def tries_at(share: float, wanted: float, risk: float) -> int | None:
     """About how many tries, of which `share` hit, show more than `wanted` (below `share`).
 
-    To two digits, rounded up: the next sample has another share anyway.
+    To two digits, rounded up: the next sample has another share anyway. None: over MOST_TRIES.
     """
     many = tries_needed(wanted, risk)
-    while many < _MOST_TRIES and interval(round(share * many), many, risk)[0] < wanted:
+    while many < MOST_TRIES and interval(round(share * many), many, risk)[0] < wanted:
         many = math.ceil(many * 1.1)
+    if many >= MOST_TRIES:
+        return None
     place: int = 10 ** max(0, len(str(many)) - 2)
     return math.ceil(many / place) * place
 
