@@ -156,7 +156,9 @@ def test_numbers_are_no_classes_and_that_is_no_pass() -> None:
         totals.add(number, "{}", said, said)
     found = by_name(totals)["classes"]
     assert totals.verdict() == "Undecided"
-    assert found.message == "there are no classes to judge, the stable predicts numbers: ask without"
+    assert (
+        found.message == "there are no classes to judge, the stable predicts numbers: ask without"
+    )
     assert by_name(totals)["agreement"].high == 1.0
 
 
