@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 _HALVINGS = 60
@@ -9,6 +10,7 @@ MOST_TRIES = 1_000_000
 """More than these are not looked for."""
 
 
+@functools.lru_cache(maxsize=1024)  # many classes have the same few numbers
 def interval(hits: int, tries: int, risk: float) -> tuple[float, float]:
     """Lower and upper limit; each is wrong with at most `risk`. (0, 1) without any try."""
     if not tries:
