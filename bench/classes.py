@@ -1,8 +1,8 @@
 """`python -m bench classes`: how often a comparison by class is wrong, and what it finds.
 
 Each run draws how many rows of each class agree, and judges them as `sluice compare
---class-agreement` and a preflight's `perClass` do; only asking the models is left out. The lines are
-those of docs/benchmarks/preflight.md.
+--class-agreement` and a preflight's `perClass` do; only asking the models is left out. What it
+prints is the table of docs/benchmarks/preflight.md.
 """
 
 from __future__ import annotations
