@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import statistics
 
 _HALVINGS = 60
 MOST_TRIES = 1_000_000
@@ -30,13 +31,21 @@ def tries_at(share: float, wanted: float, risk: float) -> int | None:
 
     To two digits, rounded up: the next sample has another share anyway. None: over MOST_TRIES.
     """
-    many = tries_needed(wanted, risk)
+    # From the normal limit of the binomial, with its half for continuity; then as exact as it gets.
+    more, spread = share - wanted, _normal(risk) * math.sqrt(wanted * (1.0 - wanted))
+    root = (spread + math.sqrt(spread * spread + 2.0 * more)) / (2.0 * more)
+    many = max(tries_needed(wanted, risk), math.ceil(min(root * root, MOST_TRIES)))
     while many < MOST_TRIES and interval(round(share * many), many, risk)[0] < wanted:
-        many = math.ceil(many * 1.1)
+        many = math.ceil(many * 1.03)
     if many >= MOST_TRIES:
         return None
     place: int = 10 ** max(0, len(str(many)) - 2)
     return math.ceil(many / place) * place
+
+
+def _normal(risk: float) -> float:
+    """What a standard normal variable exceeds with that chance."""
+    return statistics.NormalDist().inv_cdf(1.0 - risk)
 
 
 def _where(chance: object, risk: float, *, rising: bool) -> float:
