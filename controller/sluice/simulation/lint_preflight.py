@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from sluice.api.preflight import Preflight, PreflightPerClass
 from sluice.compare.classes import PerClass
-from sluice.compare.exact import tries_needed
+from sluice.compare.exact import tries_at, tries_needed
 from sluice.compare.lines import content_of, requests_in, rows_of
 from sluice.compare.totals import Tolerance
 from sluice.errors import RequestsError
@@ -52,7 +52,7 @@ def _enough(preflight: Preflight, rows: int, requests: int) -> list[Finding]:
         )
         fix = "send more requests, or lower agreement; 1 asks for no more than that all agree"
         found.append(Finding(Level.ERROR, f"{_WHERE}.agreement", what, fix))
-    if preflight.per_class is not None:
+    if preflight.per_class is not None and preflight.per_class.agreement < 1.0:
         found.append(_classes(preflight.per_class, rows))
     if preflight.slower is not None and requests < (halves := tries_needed(0.5, Tolerance().risk)):
         what = f"{requests} requests can never show that fewer than half are slower: {halves} can"
@@ -82,7 +82,11 @@ def _classes(asked: PreflightPerClass, rows: int) -> Finding:
         fix = f"send {least:,} requests of each class at least, or remove leastRows"
     else:
         what += f"of one with fewer than {waited:,} only harm is judged"
-        fix = f"see that the classes you care about have {max(least, waited):,}"
+        fix = f"see that the classes you care about have {max(least, waited):,}; {least:,} are "
+        fix += "enough only where all agree"
+        half = (1.0 + wanted) / 2
+        if more := tries_at(half, wanted, risk):
+            fix += f", {more:,} where {half:.4g} do"
     return Finding(Level.NOTE, where, what, fix)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -244,3 +245,22 @@ def test_text_shows_the_gravest_of_many_and_says_what_it_leaves_out() -> None:
     assert len(shown) == 20
     assert any(line.startswith("  class 07 ") and "…  Harm" in line for line in shown), shown
     assert any("10 more classes, none of them graver" in line for line in lines)
+
+
+def test_the_page_has_the_numbers_of_the_code() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "compare-answers.md").read_text()
+    words = " ".join(page.split())
+    assert f"({tries_needed(0.9, RISK)} for 90%, {tries_needed(0.95, RISK)} for 95%)" in words
+    assert f"more than {LONGEST_CLASS} characters and more than {MOST_CLASSES} different" in words
+    classes = Classes()
+    classes.add({"setosa": (979, 979), "virginica": (30, 12), "versicolor": (9, 9)})
+    for check in classes.checks(PerClass(0.9), RISK)[1:]:
+        assert check.message in words
+
+    def harm(rows: int, classes: int) -> bool:
+        return interval(0, rows, RISK / 2 / classes)[1] < 0.9
+
+    assert "three rows that all disagree are harm among up to 12 classes, five among up to 200" in (
+        words
+    )
+    assert [harm(3, 12), harm(3, 13), harm(4, 200), harm(5, 200)] == [True, False, False, True]

@@ -85,6 +85,12 @@ def test_classes_need_rows_of_their_own(
     assert says in found.what
 
 
+def test_classes_that_are_to_agree_in_all_rows_need_no_number_of_them() -> None:
+    assert findings(rollout(agreement=0.5, perClass={"agreement": 1}), held(LINE * 20)) == []
+    [found] = findings(rollout(perClass={}), held(LINE * 400))
+    assert found.fix.endswith("have 36; 36 are enough only where all agree, 160 where 0.95 do")
+
+
 @pytest.mark.parametrize(
     ("document", "says"),
     [
