@@ -208,7 +208,7 @@ class PreflightStatus(StatusModel):
         return self.model_copy(update={"state": PreflightState.CALLED_OFF, "due_at": None})
 
     def without_examples(self) -> PreflightStatus:
-        """Without anything of requests and answers but numbers."""
+        """Without requests, answers and what labels became: numbers, and names of classes."""
         return self.model_copy(update={"examples": [], "moved": []})
 
     def in_short(self) -> PreflightStatus:
