@@ -106,11 +106,14 @@ def _labels(totals: Totals) -> list[str]:
         return []
     lines = ["", "  label                 rows  agree  others"]
     for label in sorted(became):
-        rows = sum(became[label].values())
-        same = became[label].get(label, 0)
+        answered = sum(became[label].values())
+        # As judged: with rows that were not answered alike, and with numbers too far away.
+        rows, same = totals.classes.counts.get(label, (answered, became[label].get(label, 0)))
         others = sorted(
             ((n, name) for name, n in became[label].items() if name != label), reverse=True
         )
+        if rows > answered:
+            others.insert(0, (rows - answered, "no such answer"))
         rest = ", ".join(f"{name} {n}" for n, name in others[:3])
         lines.append(f"  {label[:20]:20} {rows:>5} {100 * same / rows:>5.1f}%  {rest}".rstrip())
     return lines

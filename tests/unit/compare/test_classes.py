@@ -234,6 +234,13 @@ def test_text_and_data_have_every_class() -> None:
     assert checks["class virginica"]["harmOnly"] is False
 
 
+def test_the_table_of_labels_counts_what_the_candidate_did_not_answer() -> None:
+    totals = played({"setosa": (50, 50), "virginica": (20, 15)}, wrong=DEAD)
+    text = "\n".join(result.text(totals, {"stable": "a", "candidate": "b"}))
+    [line] = [line.split() for line in text.splitlines() if line.startswith("  virginica ")]
+    assert line == ["virginica", "20", "75.0%", "no", "such", "answer", "5"]
+
+
 def test_text_shows_the_gravest_of_many_and_says_what_it_leaves_out() -> None:
     totals = Totals(Tolerance(per_class=PerClass(0.9)))
     for number in range(30):
