@@ -219,7 +219,7 @@ class SmallCluster:
             {"name": name, "componentSpecs": [self.component]},
             {},
             self.replicas,
-            preview=f"http://iris-{name}.prod.svc.cluster.local:8000",
+            preview=f"http://iris-{name}.prod.svc:8000",
         )
 
     def _kept(self) -> Desired | None:
