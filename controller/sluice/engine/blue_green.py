@@ -10,10 +10,9 @@ from __future__ import annotations
 from sluice.api.gates import Moment
 from sluice.api.status import Phase, Verdict
 from sluice.api.times import to_wire
-from sluice.engine import gates, stepping
+from sluice.engine import gates, promoting
 from sluice.engine.draft import Draft
-from sluice.engine.rollback import DRAIN_SECONDS
-from sluice.engine.stepping import (
+from sluice.engine.looks import (
     WAITING_SECONDS,
     awaits_truths,
     gone,
@@ -23,6 +22,8 @@ from sluice.engine.stepping import (
     say_frozen,
     undecided_for_long,
 )
+from sluice.engine.rollback import DRAIN_SECONDS
+from sluice.engine.stepping import enter_step
 from sluice.engine.strategy import blue_green, kept_warm
 from sluice.engine.traffic import arrived
 
@@ -31,7 +32,7 @@ def previewing(draft: Draft) -> None:
     """Green ready at 0% until the switch may come: by itself, or by command."""
     asked = blue_green(draft)
     if asked is None:  # a canary by now
-        stepping.enter_step(draft, 0)
+        enter_step(draft, 0)
         return
     draft.split(0)
     if harmed(draft) or gone(draft):
@@ -51,7 +52,7 @@ def previewing(draft: Draft) -> None:
         draft.set(message=f"{ready}; paused: {draft.status.pause.message}")
     elif draft.status.switch_wanted:
         if gates.may_pass(draft, Moment.BEFORE_PROMOTION):
-            stepping.begin_promotion(draft, "promoted by command")
+            promoting.begin_promotion(draft, "promoted by command")
     elif not asked.auto_switch:
         unknown = f" (not yet known: {'; '.join(waiting)})" if waiting else ""
         draft.set(message=f"{ready}; `sluice promote` switches all traffic to it{unknown}")
@@ -60,13 +61,13 @@ def previewing(draft: Draft) -> None:
         draft.look_again_in(WAITING_SECONDS)
         undecided_for_long(draft, draft.now - draft.in_phase_for())
     elif gates.may_pass(draft, Moment.BEFORE_PROMOTION):
-        stepping.begin_promotion(draft, "one switch: all traffic to green")
+        promoting.begin_promotion(draft, "one switch: all traffic to green")
 
 
 def baking(draft: Draft) -> None:
     """Green has all traffic; harm switches straight back. Then blue goes."""
     if blue_green(draft) is None:
-        stepping.baking(draft)
+        promoting.baking(draft)
         return
     draft.split(100)
     if harmed(draft) or gone(draft):
@@ -93,7 +94,7 @@ def baking(draft: Draft) -> None:
 
 def finish(draft: Draft) -> None:
     """Green is the stable, blue goes; the history says what was shown."""
-    stepping.finish_bake(draft, promotion_reason(draft))
+    promoting.finish_bake(draft, promotion_reason(draft))
 
 
 def baked(draft: Draft) -> bool:

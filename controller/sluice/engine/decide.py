@@ -23,9 +23,11 @@ from sluice.engine.conditions import conclude
 from sluice.engine.draft import Draft
 from sluice.engine.freeze import note_freeze
 from sluice.engine.inputs import Decision, Inputs
+from sluice.engine.preparing import preparing
+from sluice.engine.promoting import end_bake, promoting
 from sluice.engine.rollback import begin_rollback, rolling_back
 from sluice.engine.shadow import leave, shadowing, users_only
-from sluice.engine.stepping import end_bake, preparing, promoting, stepping
+from sluice.engine.stepping import stepping
 from sluice.engine.strategy import blue_green
 from sluice.engine.trace import of_the_gates
 from sluice.engine.traffic import shares_of

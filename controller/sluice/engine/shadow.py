@@ -10,7 +10,7 @@ from sluice.api.times import from_wire, to_wire
 from sluice.engine.capacity import replicas_for
 from sluice.engine.draft import Draft
 from sluice.engine.inputs import Inputs
-from sluice.engine.stepping import (
+from sluice.engine.looks import (
     WAITING_SECONDS,
     gone,
     harmed,
