@@ -23,19 +23,19 @@ OUTCOMES: list[tuple[str, Callable[[Play], object] | None, str, int]] = [
 ]
 
 
-def values(project: Project, wait: str) -> dict[str, str]:
+def values(project: Project, wait: str, image: str = NEW) -> dict[str, str]:
     """What the systems would fill in."""
     return {
-        "inputs.image": NEW,
+        "inputs.image": image,
         "secrets.kubeconfig": project.cluster.kubeconfig.read_text(),
-        "IMAGE": NEW,
+        "IMAGE": image,
         "NAMESPACE": project.namespace,
         "WAIT": wait,
         "REMOTE": str(project.remote),
         "CI_COMMIT_SHA": "ab12cd",
         "CI_PIPELINE_ID": "77",
         "CI_COMMIT_BRANCH": "main",
-        "params.image": NEW,
+        "params.image": image,
         "params.commit": "ab12cd",
         "params.rollout": "iris",
         "params.namespace": project.namespace,
@@ -129,7 +129,7 @@ def test_images_by_digest_and_of_a_registry_with_a_port_are_written(
     name = image.partition("@")[0].removesuffix(":3")
     manifest = project.checkout / "prod" / "iris.yaml"
     manifest.write_text(manifest.read_text().replace(OLD, f"{name}:1"))
-    known = values(project, SECONDS) | {"inputs.image": image, "IMAGE": image}
+    known = values(project, SECONDS, image)
     step = next(s for s in GITOPS[system](known) if "sed -i" in s.script)
     own = Step("change", step.script.split("sluice lint")[0], step.env)
     if system == "tekton-gitops":  # it has a clone of its own: here it is the checkout
@@ -143,7 +143,7 @@ def test_images_by_digest_and_of_a_registry_with_a_port_are_written(
 def test_an_image_that_the_manifest_does_not_have_is_said_and_not_committed(
     project: Project, system: str
 ) -> None:
-    known = values(project, SECONDS) | {"inputs.image": "repo/other:2", "IMAGE": "repo/other:2"}
+    known = values(project, SECONDS, "repo/other:2")
     ran = ended(project, GITOPS[system](known), SECONDS)
     assert ran.code == 1
     assert "has no image repo/other" in ran.output
@@ -158,7 +158,7 @@ def test_what_is_no_image_is_refused_before_sed_could_run_it(
     project: Project, system: str, image: str
 ) -> None:
     """GNU sed runs commands of its program (`e`), and the image is a part of that program."""
-    known = values(project, SECONDS) | {"inputs.image": image, "IMAGE": image}
+    known = values(project, SECONDS, image)
     ran = ended(project, GITOPS[system](known), SECONDS)
     assert ran.code == 1
     assert "is no image" in ran.output
