@@ -21,14 +21,14 @@ def post(running, path, body, port=MODEL_HTTP):
         json.dumps(body).encode(),
         {"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=300) as answer:
         return json.load(answer)
 
 
 def page(running):
     """(name, kind or slice, name of the feature, range and the like) -> value."""
     url = f"http://{running.address}:{MODEL_METRICS}/prometheus"
-    with urllib.request.urlopen(url, timeout=20) as answer:
+    with urllib.request.urlopen(url, timeout=300) as answer:
         text = answer.read().decode()
     return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
@@ -118,6 +118,6 @@ def test_feedback_over_http_counts_the_outcome(running):
 def test_a_probe_of_health_is_no_traffic(running):
     before = value(page(running), "sluice_model_rows_total")
     url = f"http://{running.address}:{MODEL_HTTP}/health/status"
-    with urllib.request.urlopen(url, timeout=20) as answer:
+    with urllib.request.urlopen(url, timeout=300) as answer:
         assert answer.status == 200
     assert value(page(running), "sluice_model_rows_total") == before

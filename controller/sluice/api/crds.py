@@ -163,6 +163,12 @@ RULES: dict[str, list[Rule]] = {
             "expected a share above 0 and at most 1, such as 0.99 for 99% of the rows",
         )
     ],
+    "PreflightPerClass.agreement": [
+        _rule(
+            "self > 0.0 && self <= 1.0",
+            "expected a share above 0 and at most 1, such as 0.9 for 90% of a class's rows",
+        )
+    ],
     "Preflight.distance": [_rule("self >= 0.0", "expected a distance of 0 or more, such as 0.05")],
     "Preflight.slower": [
         _rule("self > 0.0", "expected how many times as long a request may take, such as 1.5")
@@ -329,6 +335,7 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "Difference.unacceptable": _NO_BOUNDS,
     "Difference.leastShare": _NO_BOUNDS,
     "Preflight.agreement": _NO_BOUNDS,
+    "PreflightPerClass.agreement": _NO_BOUNDS,
     "Preflight.distance": _NO_BOUNDS,
     "Preflight.slower": _NO_BOUNDS,
     "Monitoring.falseAlarms": _NO_BOUNDS,

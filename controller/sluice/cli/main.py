@@ -9,6 +9,7 @@ import typer
 
 from sluice.cli import (
     batch,
+    capture,
     commands,
     compare,
     completion,
@@ -63,6 +64,7 @@ app.command("simulate")(simulate.simulate)
 app.command("lint")(lint.lint)
 app.command("replay")(replay.replay)
 app.command("batch")(batch.batch)
+app.command("capture")(capture.capture)
 app.command("compare")(compare.compare)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(sandbox.demo)

@@ -70,7 +70,7 @@ def apply(client: Client, obj: dict[str, Any], *, namespace: str = "default") ->
     return answer
 
 
-def await_established(client: Client, names: Iterable[str], *, seconds: float = 20.0) -> None:
+def await_established(client: Client, names: Iterable[str], *, seconds: float = 120.0) -> None:
     """Wait until CRDs are served. Raises SandboxError naming the one that is not."""
     pause = threading.Event()
     for name in names:
@@ -85,7 +85,7 @@ def await_established(client: Client, names: Iterable[str], *, seconds: float = 
             raise SandboxError(f"the CRD {name} was not served within {seconds:.0f} s")
 
 
-def apply_when_served(client: Client, obj: dict[str, Any], *, seconds: float = 10.0) -> None:
+def apply_when_served(client: Client, obj: dict[str, Any], *, seconds: float = 60.0) -> None:
     """Apply an object of a kind whose CRD has just been made (its path may answer 404 a while)."""
     pause = threading.Event()
     for _ in range(int(seconds / 0.1)):
@@ -104,7 +104,7 @@ def await_allowed(
     *,
     allowed: bool = True,
     namespace: str = "",
-    seconds: float = 30.0,
+    seconds: float = 120.0,
 ) -> None:
     """Wait until the API server grants `user` all that `rules` say, or (`allowed` False) nothing.
 

@@ -50,6 +50,28 @@ def test_an_answer_is_what_came() -> None:
             assert (asked.ask(BODY).code, asked.ask(BODY).body) == ("200", b"{}")
 
 
+@pytest.mark.parametrize(
+    ("headers", "sent"),
+    [({}, b"Seldon-Skip-Logging: true"), ({"Seldon-Skip-Logging": "0"}, b"-Logging: 0")],
+)
+def test_seldons_request_logger_is_asked_to_leave_it_out(
+    headers: dict[str, str], sent: bytes
+) -> None:
+    heads: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            live, _ = server.accept()
+            with live:
+                heads.append(live.recv(65536))
+                answered(b"{}")(live)
+
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        assert Url(url, timeout=5, parallel=1, headers=headers).ask(BODY).code == "200"
+    assert sent in heads[0]
+
+
 def test_a_redirect_is_not_followed() -> None:
     head = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/elsewhere"
     with serving(answered(b"", head)) as url:

@@ -16,6 +16,7 @@ from aiohttp import web
 from sluice.sandbox.executor.http_server import HttpServer
 from sluice.sandbox.executor.metrics import RequestMetrics
 from sluice.sandbox.executor.model_client import ModelClient
+from sluice.sandbox.executor.request_log import RequestLog
 from sluice.sandbox.executor.serving import http_listener, request_metrics
 from sluice.sandbox.executor.settings import Settings, Unit
 
@@ -59,13 +60,17 @@ def encoded_predictor(**changes: Any) -> str:
 
 @dataclass
 class Pod:
-    """An executor in front of a made-up model. `seen` are the requests the model got."""
+    """An executor in front of a made-up model. `seen` are the requests the model got.
+
+    `said` are the lines of its request log.
+    """
 
     url: str
     session: aiohttp.ClientSession
     metrics: RequestMetrics
     seen: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
     connections: set[tuple[str, int]] = field(default_factory=set)
+    said: list[str] = field(default_factory=list)
     stop_model: Callable[[], Awaitable[None]] | None = None
 
     async def ask(
@@ -99,8 +104,10 @@ Model = Callable[[web.Request], Awaitable[web.Response]]
 
 
 @asynccontextmanager
-async def running(model: Model, **changes: Any) -> AsyncIterator[Pod]:
-    """A pod whose model answers every path with `model`."""
+async def running(
+    model: Model, with_unit: Callable[[int], Unit] | None = None, **changes: Any
+) -> AsyncIterator[Pod]:
+    """A pod whose model answers every path with `model`; `with_unit` makes its unit of a port."""
     seen: list[tuple[str, str, dict[str, str], bytes]] = []
     connections: set[tuple[str, int]] = set()
 
@@ -116,10 +123,15 @@ async def running(model: Model, **changes: Any) -> AsyncIterator[Pod]:
     await model_runner.setup()
     model_site = web.TCPSite(model_runner, "127.0.0.1", 0)
     await model_site.start()
-    made = settings(model_runner.addresses[0][1], **changes)
+    model_port = model_runner.addresses[0][1]
+    if with_unit is not None:
+        changes["unit"] = with_unit(model_port)
+    made = settings(model_port, **changes)
     metrics = request_metrics(made)
     client = ModelClient(made, metrics)
-    runner = web.ServerRunner(http_listener(HttpServer(made, metrics, client)))
+    said: list[str] = []
+    log = RequestLog(made, said.append)
+    runner = web.ServerRunner(http_listener(HttpServer(made, metrics, client, log)))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -127,12 +139,19 @@ async def running(model: Model, **changes: Any) -> AsyncIterator[Pod]:
     try:
         port = runner.addresses[0][1]
         yield Pod(
-            f"http://127.0.0.1:{port}", session, metrics, seen, connections, model_runner.cleanup
+            f"http://127.0.0.1:{port}",
+            session,
+            metrics,
+            seen,
+            connections,
+            said,
+            model_runner.cleanup,
         )
     finally:
         await session.close()
         await runner.cleanup()
         await client.close()
+        await log.close()
         await model_runner.cleanup()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import grpc
 import grpc.aio
@@ -9,7 +10,9 @@ import pytest
 from executor_parts import CLIENT, SERVER, counts, go, settings
 
 from sluice.sandbox.executor.grpc_server import GrpcServer, code_word
+from sluice.sandbox.executor.request_log import RequestLog
 from sluice.sandbox.executor.serving import request_metrics
+from sluice.sandbox.executor.settings import Logger
 from sluice.sandbox.ports import free_port
 
 PREDICT, FEEDBACK = "/seldon.protos.Seldon/Predict", "/seldon.protos.Seldon/SendFeedback"
@@ -30,8 +33,8 @@ class Model(grpc.GenericRpcHandler):
 
 
 class Pod:
-    def __init__(self, model, channel, metrics):
-        self.model, self.channel, self.metrics = model, channel, metrics
+    def __init__(self, model, channel, metrics, log):
+        self.model, self.channel, self.metrics, self.log = model, channel, metrics, log
 
     async def call(self, method=PREDICT, request=b"x", **metadata):
         given = tuple((name.replace("_", "-"), value) for name, value in metadata.items())
@@ -48,18 +51,19 @@ class Pod:
 
 
 @asynccontextmanager
-async def running(**changes):
+async def running(logger=None, **changes):
     model = grpc.aio.server()
     model.add_generic_rpc_handlers((Model(),))
     model_port = model.add_insecure_port("127.0.0.1:0")
     await model.start()
     made = settings(model_port, grpc_port=free_port(), **changes)
-    metrics = request_metrics(made)
-    server = GrpcServer(made, metrics)
+    made = replace(made, unit=replace(made.unit, logger=logger))
+    metrics, log = request_metrics(made), Noted(made)
+    server = GrpcServer(made, metrics, log)
     await server.start()
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{made.grpc_port}")
     try:
-        yield Pod(model, channel, metrics)
+        yield Pod(model, channel, metrics, log)
     finally:
         await channel.close()
         await server.stop(0)
@@ -151,3 +155,31 @@ def test_the_callers_id_comes_back():
 )
 def test_codes_are_words(code, word):
     assert code_word(code) == word
+
+
+class Noted(RequestLog):
+    """Notes what it is to log."""
+
+    def __init__(self, made):
+        super().__init__(made)
+        self.added = []
+
+    def add(self, kind, body, content_type, puid, content_encoding=""):
+        self.added.append((kind, body, content_type))
+
+
+def test_calls_are_logged_as_protobuf():
+    async def work():
+        async with running(logger=Logger("all", "http://sink")) as pod:
+            await pod.call()
+            await pod.call(FEEDBACK)
+            await pod.failure()
+            kind = "application/protobuf"
+            assert pod.log.added == [
+                ("request", b"x", kind),
+                ("response", b"/seldon.protos.Model/Predict x", kind),
+                ("feedback", b"x", kind),
+                ("request", b"boom", kind),
+            ]
+
+    go(work())

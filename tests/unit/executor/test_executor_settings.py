@@ -7,6 +7,9 @@ from executor_parts import encoded_predictor
 
 from sluice.errors import UsageError
 from sluice.sandbox.executor import settings
+from sluice.sandbox.operator import settings as operator_settings
+from sluice.sandbox.operator.layout import layouts
+from sluice.sandbox.operator.pods import engine_predictor
 
 # The container's args as the operator writes them.
 ARGS = [
@@ -82,3 +85,37 @@ def test_a_graph_of_several_nodes_is_refused():
     graph = {"name": "router", "type": "ROUTER", "children": [{"name": "a"}, {"name": "b"}]}
     with pytest.raises(UsageError, match="router of type ROUTER with 2 children"):
         read(graph=graph)
+
+
+def test_a_logger_without_a_url_has_the_operators_default():
+    graph = {"name": "model", "logger": {"mode": "all"}}
+    sink = {"REQUEST_LOGGER_DEFAULT_ENDPOINT": "http://default-broker"}
+    assert read(sink, graph=graph).unit.logger == settings.Logger("all", "http://default-broker")
+    graph["logger"]["url"] = "http://capture:8080"
+    assert read(sink, graph=graph).unit.logger.url == "http://capture:8080"
+    assert read(sink).unit.logger is None
+
+
+def test_the_operators_stand_in_passes_the_logger_on():
+    node = {"name": "model", "type": "MODEL", "logger": {"mode": "request"}}
+    pod = {"containers": [{"name": "model", "image": "repo/m:1"}]}
+    predictor = {"name": "main", "graph": node, "componentSpecs": [{"spec": pod}]}
+    sdep = {
+        "metadata": {"name": "iris", "namespace": "prod"},
+        "spec": {"predictors": [predictor]},
+    }
+    operator = operator_settings.Settings()
+    [layout] = layouts(sdep, operator)
+    told = {
+        "ENGINE_PREDICTOR": engine_predictor(layout, operator),
+        "REQUEST_LOGGER_DEFAULT_ENDPOINT": operator.request_logger,
+    }
+    found = settings.read(ARGS, told)
+    assert found.unit.logger == settings.Logger("request", "http://default-broker")
+
+
+def test_the_logs_queue_and_its_source_are_what_the_flags_say():
+    found = read()
+    assert (found.log_queue, found.log_write_timeout) == (10_000, 2.0)
+    assert found.source == "http://localhost:8000/"
+    assert read({"POD_NAME": "iris-0"}).source == "http://iris-0:8000/"

@@ -10,14 +10,17 @@ import grpc
 import grpc.aio
 
 from sluice.sandbox.executor.metrics import RequestMetrics
+from sluice.sandbox.executor.request_log import RequestLog
 from sluice.sandbox.executor.settings import Settings
 
+_PUID = "seldon-puid"
+_FEEDBACK = "/seldon.protos.Model/SendFeedback"
+_PROTOBUF = "application/protobuf"
 # What callers call -> what the model is called with.
 METHODS = {
     "/seldon.protos.Seldon/Predict": "/seldon.protos.Model/Predict",
-    "/seldon.protos.Seldon/SendFeedback": "/seldon.protos.Model/SendFeedback",
+    "/seldon.protos.Seldon/SendFeedback": _FEEDBACK,
 }
-_PUID = "seldon-puid"
 _OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -46,7 +49,10 @@ class GrpcServer:
     Unlike REST, a call that the model never answered is in the client metrics too.
     """
 
-    def __init__(self, settings: Settings, metrics: RequestMetrics) -> None:
+    def __init__(
+        self, settings: Settings, metrics: RequestMetrics, log: RequestLog | None = None
+    ) -> None:
+        self._log = log or RequestLog(settings)
         self._settings = settings
         self._metrics = metrics
         target = f"{settings.model_host}:{settings.unit.grpc_port}"
@@ -71,11 +77,14 @@ class GrpcServer:
     def _behaviour(self, method: str) -> _Behaviour:
         model_method = METHODS[method]
         call = self._channel.unary_unary(model_method)
+        asked = "feedback" if model_method == _FEEDBACK else "request"
 
         async def forward(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
             given = dict(context.invocation_metadata() or ())
             puid = given.get(_PUID) or str(uuid.uuid4())
             start = time.perf_counter()
+            if self._log.wants(asked):
+                self._log.add(asked, request, _PROTOBUF, puid)
             try:
                 answer: bytes = await call(
                     request, metadata=((_PUID, puid),), timeout=self._settings.grpc_timeout
@@ -84,6 +93,8 @@ class GrpcServer:
                 self._count(method, model_method, error.code(), start)
                 await context.abort(error.code(), error.details() or "")
             self._count(method, model_method, grpc.StatusCode.OK, start)
+            if asked == "request" and self._log.wants("response"):
+                self._log.add("response", answer, _PROTOBUF, puid)
             await context.send_initial_metadata(((_PUID, puid),))
             return answer
 

@@ -12,12 +12,14 @@ from aiohttp import web
 
 from sluice.sandbox.executor.metrics import RequestMetrics
 from sluice.sandbox.executor.model_client import Answer, ModelClient, ModelError
+from sluice.sandbox.executor.request_log import SKIP, RequestLog
 from sluice.sandbox.executor.settings import Settings
 
 PUID = "Seldon-Puid"
 _JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
+_FEEDBACK = "/send-feedback"
 _NOT_FOUND = b"404 page not found\n"
 _COMMON = {
     "Access-Control-Allow-Headers": "Accept, Accept-Encoding, Authorization, Content-Length, "
@@ -47,7 +49,14 @@ class _Route:
 class HttpServer:
     """Answers one request at a time per connection, any number of connections at once."""
 
-    def __init__(self, settings: Settings, metrics: RequestMetrics, model: ModelClient) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: RequestMetrics,
+        model: ModelClient,
+        log: RequestLog | None = None,
+    ) -> None:
+        self._log = log or RequestLog(settings)
         self._settings = settings
         self._metrics = metrics
         self._model = model
@@ -100,16 +109,23 @@ class HttpServer:
         return await self._forward(request, puid, "/predict")
 
     async def _feedback(self, request: web.BaseRequest, puid: str) -> _Result:
-        return await self._forward(request, puid, "/send-feedback")
+        return await self._forward(request, puid, _FEEDBACK)
 
     async def _forward(self, request: web.BaseRequest, puid: str, path: str) -> _Result:
         headers = {name: request.headers[name] for name in _FORWARDED if name in request.headers}
         headers.setdefault("Content-Type", _JSON)
         headers[PUID] = puid
+        body, skip = await request.read(), request.headers.get(SKIP, "")
+        asked = "feedback" if path == _FEEDBACK else "request"
+        if self._log.wants(asked, skip):
+            encoding = headers.get("Content-Encoding", "")
+            self._log.add(asked, body, headers["Content-Type"], puid, encoding)
         try:
-            answer = await self._model.request("POST", path, await request.read(), headers)
+            answer = await self._model.request("POST", path, body, headers)
         except ModelError as error:
             return _failure(str(error))
+        if asked == "request" and answer.status == 200 and self._log.wants("response", skip):
+            self._log.add("response", answer.body, answer.content_type or _JSON, puid)
         return _passed_on(answer)
 
     async def _ask(self, puid: str, path: str) -> Answer:

@@ -12,6 +12,7 @@ from sluice.sandbox.executor.grpc_server import GrpcServer
 from sluice.sandbox.executor.http_server import HttpServer
 from sluice.sandbox.executor.metrics import RequestMetrics
 from sluice.sandbox.executor.model_client import ModelClient
+from sluice.sandbox.executor.request_log import RequestLog
 from sluice.sandbox.executor.settings import Settings
 
 _DRAIN_SECONDS = 2.0
@@ -43,12 +44,13 @@ async def serve(settings: Settings, stop: asyncio.Event | None = None) -> None:
         loop.add_signal_handler(number, ending.set)
     metrics = request_metrics(settings)
     model = ModelClient(settings, metrics)
-    server = http_listener(HttpServer(settings, metrics, model))
+    log = RequestLog(settings)
+    server = http_listener(HttpServer(settings, metrics, model, log))
     runner = web.ServerRunner(server, shutdown_timeout=_DRAIN_SECONDS)
     await runner.setup()
     site = web.TCPSite(runner, settings.bind_host, settings.http_port)
     await site.start()
-    grpc_server = await _grpc(settings, metrics)
+    grpc_server = await _grpc(settings, metrics, log)
     try:
         await ending.wait()
     finally:
@@ -56,10 +58,12 @@ async def serve(settings: Settings, stop: asyncio.Event | None = None) -> None:
             await grpc_server.stop(_DRAIN_SECONDS)
         await runner.cleanup()
         await model.close()
+        await log.close()
 
 
 def http_listener(server: HttpServer) -> web.Server:
-    """Bodies of any size, and connections that only the caller closes: both as the real one.
+    """Bodies of any size, packed or not passed on as they came, and connections that only the
+    caller closes: all as the real one.
 
     A gateway keeps connections for an hour; one that is closed here just as it is used again would
     be an error that no model made.
@@ -77,13 +81,14 @@ def http_listener(server: HttpServer) -> web.Server:
         server.handle,
         request_factory=request,
         access_log=None,
+        auto_decompress=False,
         keepalive_timeout=_KEEPALIVE_SECONDS,
     )
 
 
-async def _grpc(settings: Settings, metrics: RequestMetrics) -> GrpcServer | None:
+async def _grpc(settings: Settings, metrics: RequestMetrics, log: RequestLog) -> GrpcServer | None:
     if not settings.grpc_port:
         return None
-    server = GrpcServer(settings, metrics)
+    server = GrpcServer(settings, metrics, log)
     await server.start()
     return server

@@ -17,6 +17,14 @@ LOCALHOST = ("localhost", "127.0.0.1")
 
 
 @dataclass(frozen=True)
+class Logger:
+    """What the graph's node has logged: `mode` is request, response or all, `url` the sink."""
+
+    mode: str
+    url: str
+
+
+@dataclass(frozen=True)
 class Unit:
     """The one model of the predictor's graph, and where it listens."""
 
@@ -27,11 +35,15 @@ class Unit:
     service_port: int
     http_port: int
     grpc_port: int
+    logger: Logger | None = None
 
 
 @dataclass(frozen=True)
 class Settings:
     """`bind_host`: the pod's address. `model_host`: what `unit.host` means on this machine.
+
+    `log_queue` bodies may wait to be logged, and one that finds the queue full waits for
+    `log_write_timeout` seconds at most. `source` is what logged events call this executor.
 
     Timeouts are seconds; Seldon takes them as milliseconds from the annotations
     `seldon.io/rest-timeout` and `seldon.io/grpc-timeout`.
@@ -48,6 +60,9 @@ class Settings:
     model_host: str
     rest_timeout: float
     grpc_timeout: float
+    log_queue: int = 10_000
+    log_write_timeout: float = 2.0
+    source: str = "http://localhost:8000/"
 
 
 # The real one waits for ever without an annotation; a limit keeps a stuck model from piling up.
@@ -58,7 +73,8 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     """Settings of the command line and the environment. Raises UsageError."""
     flags = _parser().parse_args(arguments)
     predictor = _predictor(environment.get("ENGINE_PREDICTOR", ""))
-    unit = _unit(predictor)
+    unit = _unit(predictor, environment.get("REQUEST_LOGGER_DEFAULT_ENDPOINT", ""))
+    hostname = flags.hostname or environment.get("POD_NAME") or "localhost"
     pod_address = environment.get("SLUICE_POD_IP", "")
     own = pod_address or "127.0.0.1"
     annotations = _annotations(environment.get("SLUICE_PODINFO", "/etc/podinfo"))
@@ -74,6 +90,9 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         model_host=own if unit.host in LOCALHOST else unit.host,
         rest_timeout=_seconds(annotations.get("seldon.io/rest-timeout")),
         grpc_timeout=_seconds(annotations.get("seldon.io/grpc-timeout")),
+        log_queue=flags.log_work_buffer_size,
+        log_write_timeout=flags.log_write_timeout_ms / 1000,
+        source=f"http://{hostname}:{flags.http_port}/",
     )
 
 
@@ -99,7 +118,7 @@ def _predictor(encoded: str) -> dict[str, Any]:
     return predictor
 
 
-def _unit(predictor: Mapping[str, Any]) -> Unit:
+def _unit(predictor: Mapping[str, Any], log_sink: str) -> Unit:
     graph = predictor["graph"]
     kind = graph.get("type", "MODEL")
     if graph.get("children") or kind not in ("MODEL", "UNKNOWN_TYPE"):
@@ -118,7 +137,16 @@ def _unit(predictor: Mapping[str, Any]) -> Unit:
         service_port=service_port,
         http_port=int(endpoint.get("httpPort") or service_port),
         grpc_port=int(endpoint.get("grpcPort") or 9500),
+        logger=_logger(graph.get("logger"), log_sink),
     )
+
+
+def _logger(node: Mapping[str, Any] | None, sink: str) -> Logger | None:
+    """A node's `logger`; without a URL it is the one that the operator is configured with."""
+    if not node:
+        return None
+    url = node.get("url")
+    return Logger(mode=str(node.get("mode", "")), url=sink if url is None else str(url))
 
 
 def _image(predictor: Mapping[str, Any], name: str) -> str:
@@ -156,9 +184,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--http_port", type=int, default=8000)
     parser.add_argument("--grpc_port", type=int, default=5001, help="0: no gRPC")
     parser.add_argument("--prometheus_path", default="/metrics")
+    parser.add_argument("--log_work_buffer_size", type=int, default=10_000)
+    parser.add_argument("--log_write_timeout_ms", type=int, default=2000)
+    parser.add_argument("--hostname", default="", help="default: $POD_NAME, else localhost")
     # Given by the operator, and without influence here: both transports are always served, the
     # model is called with the caller's protocol.
-    ignored = ("protocol", "transport", "server_type", "log_work_buffer_size")
-    for name in (*ignored, "log_write_timeout_ms", "full_health_checks", "port", "hostname"):
+    for name in ("protocol", "transport", "server_type", "full_health_checks", "port"):
         parser.add_argument(f"--{name}", help=argparse.SUPPRESS)
     return parser
