@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 import time
 import urllib.request
@@ -17,8 +19,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from sluice.errors import AlreadyExistsError, NotFoundError
 from sluice.kube.resources import (
     CLUSTER_CANARY_POLICIES,
+    CRON_JOBS,
     DEPLOYMENTS,
     EVENTS,
+    JOBS,
     LEASES,
     MODEL_ROLLOUTS,
     SELDON_DEPLOYMENTS,
@@ -348,6 +352,44 @@ def test_a_hand_made_shift_of_traffic_is_put_right(running: Controllers) -> None
         return [p.get("traffic") or 0 for p in predictors]
 
     until(lambda: weights() == [100, 0], "100/0 again")
+
+
+def test_a_retraining_by_hand_becomes_a_job_that_knows_who_asked(controllers: Controllers) -> None:
+    """Also while the metrics are away, as they are here."""
+    controllers.start("a", "--monitoring-interval=1")
+    controllers.await_leader("a")
+    client, namespace = controllers.client, controllers.namespace
+    pod = {"restartPolicy": "Never", "containers": [{"name": "train", "image": "train:1"}]}
+    template = {"spec": {"template": {"spec": pod}}}
+    spec = {"schedule": "0 0 1 1 *", "suspend": True, "jobTemplate": template}
+    meta = {"name": "retrain-iris"}
+    cron_job = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": meta, "spec": spec}
+    client.create(CRON_JOBS, cron_job, namespace)
+    job = {"job": {"cronJob": "retrain-iris"}}
+    controllers.apply("iris", monitoring={"drift": {}, "onDrift": job})
+    controllers.await_serving("iris")
+
+    def retrain(*words: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "sluice.cli.main", "retrain", "iris", "-n", namespace, *words]
+        argv.append(f"--kubeconfig={controllers.cluster.kubeconfig}")
+        return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+    done = retrain("--reason", "the labels of May are in", "--timeout", "60s")
+    assert done.returncode == 0, done.stderr
+    [made] = until(lambda: client.list(JOBS, namespace).items, "a Job")
+    env = made["spec"]["template"]["spec"]["containers"][0]["env"]
+    told = json.loads({one["name"]: one["value"] for one in env}["SLUICE_RETRAIN_INPUT"])
+    assert (told["reason"], told["why"]) == ("Requested", "the labels of May are in")
+    until(
+        lambda: controllers.rollout("iris")["status"]["monitoring"]["retrainings"][0].get("job"),
+        "its name in the status",
+    )
+    [entry] = controllers.rollout("iris")["status"]["monitoring"]["retrainings"]
+    assert (entry["state"], entry["by"], entry["why"]) == ("Running", told["by"], told["why"])
+    again = retrain()
+    assert again.returncode == 4
+    assert f"retraining 1 is running (Job {made['metadata']['name']})" in again.stderr
+    assert len(client.list(JOBS, namespace).items) == 1
 
 
 def test_nothing_is_written_at_rest(running: Controllers) -> None:

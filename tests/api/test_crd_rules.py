@@ -592,7 +592,7 @@ def test_the_status_of_a_shadow_and_of_a_preview_is_kept(
     served.client.create(MODEL_ROLLOUTS, rollout(), namespace)
     status = {
         "phase": phase,
-        "preview": "http://iris-vbbbb.prod.svc.cluster.local:8000",
+        "preview": "http://iris-vbbbb.prod.svc:8000",
         "shadow": {"percent": 50, "startedAt": "2026-01-01T00:00:00Z", "promote": True},
         "checks": [{"name": "errors", "verdict": "NoData", "stableLeft": 12}],
     }

@@ -93,12 +93,12 @@ def test_feedback_over_http_counts_the_outcome(running):
     flower = FLOWERS[0]
     response = post(running, "/api/v1.0/predictions", {"data": {"ndarray": [flower]}}, 8000)
     before = page(running)
-    for truth in ("setosa", "virginica"):
+    for truth, reward in (("setosa", 1.0), ("virginica", 0.0)):
         body = {
             "request": {"data": {"ndarray": [flower]}},
             "response": response,
             "truth": {"data": {"ndarray": [truth]}},
-            "reward": 1.0,
+            "reward": reward,
         }
         post(running, "/send-feedback", body)
     after = page(running)
@@ -111,7 +111,8 @@ def test_feedback_over_http_counts_the_outcome(running):
     assert counted(name, truth="virginica", outcome="wrong") == 1
     assert counted("sluice_model_feedback_slice_total", slice=PETAL, outcome="wrong") == 1
     assert counted("sluice_model_feedback_requests_total", answered="self") == 2
-    assert counted("sluice_model_reward_total", sign="positive") == 2
+    assert counted("sluice_model_rewards_total") == 2, "a reward of 0 is one"
+    assert counted("sluice_model_reward_total", sign="positive") == 1
 
 
 def test_a_probe_of_health_is_no_traffic(running):

@@ -94,7 +94,7 @@ def test_without_auto_switch_it_is_a_persons_promote_that_switches(start: Start)
     )
     candidate = status.candidate
     assert candidate is not None
-    service = f"{rollout.name}-{candidate.predictor}.{NAMESPACE}.svc.cluster.local"
+    service = f"{rollout.name}-{candidate.predictor}.{NAMESPACE}.svc"
     assert status.preview == f"http://{service}:8000"
     before = len(rollout.answered())
     poll(lambda: len(rollout.answered()) > before + 80, "two seconds of load")

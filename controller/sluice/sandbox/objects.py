@@ -109,11 +109,11 @@ def await_allowed(
     """Wait until the API server grants `user` all that `rules` say, or (`allowed` False) nothing.
 
     It reads roles and bindings from copies of its own, so a change of them holds a moment later.
-    `namespace` "" asks for the whole cluster. Rules for named objects and for URLs are left out.
+    `namespace` "" asks for the whole cluster. Rules for URLs are left out.
     Raises SandboxError naming what is still otherwise.
     """
     pause = threading.Event()
-    wanted = [_asked(rule, namespace) for rule in rules if not rule.get("resourceNames")]
+    wanted = [_asked(rule, namespace) for rule in rules]
     for attributes in (one for each in wanted for one in each):
         review = {
             "apiVersion": "authorization.k8s.io/v1",
@@ -137,13 +137,15 @@ def _asked(rule: dict[str, Any], namespace: str) -> Iterator[dict[str, str]]:
         for resource in rule.get("resources", ()):
             plural, _, subresource = resource.partition("/")
             for verb in rule["verbs"]:
-                yield {
-                    "group": group,
-                    "resource": plural,
-                    "subresource": subresource,
-                    "verb": verb,
-                    "namespace": namespace,
-                }
+                for name in rule.get("resourceNames") or ("",):
+                    yield {
+                        "group": group,
+                        "resource": plural,
+                        "subresource": subresource,
+                        "verb": verb,
+                        "namespace": namespace,
+                        "name": name,
+                    }
 
 
 def bound_to_users(objects: list[dict[str, Any]], people: Iterable[str]) -> list[dict[str, Any]]:
