@@ -374,7 +374,7 @@ def test_a_retraining_by_hand_becomes_a_job_that_knows_who_asked(controllers: Co
         argv.append(f"--kubeconfig={controllers.cluster.kubeconfig}")
         return subprocess.run(argv, capture_output=True, text=True, check=False)
 
-    done = retrain("--reason", "the labels of May are in", "--timeout", "60s")
+    done = retrain("--reason", "the labels of May are in", "--timeout", "480s")
     assert done.returncode == 0, done.stderr
     [made] = until(lambda: client.list(JOBS, namespace).items, "a Job")
     env = made["spec"]["template"]["spec"]["containers"][0]["env"]
