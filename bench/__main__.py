@@ -1,6 +1,6 @@
 """`python -m bench [--sizes 100,1000] [--only NAME] [--window 60]`: see figures.py for targets.
 
-`python -m bench batch` and `python -m bench preflight` are others: see batch.py and preflight.py.
+`python -m bench batch`, `preflight` and `classes` are others: see the modules of these names.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import batch, figures, preflight
+from bench import batch, classes, figures, preflight
 from bench.figures import PULSE_SECONDS, Report, percentile
 from bench.probe import Reading
 from bench.world import NAMESPACE, World, running
@@ -28,6 +28,8 @@ def main() -> int:
         return batch.main(sys.argv[2:])
     if sys.argv[1:2] == ["preflight"]:
         return preflight.main(sys.argv[2:])
+    if sys.argv[1:2] == ["classes"]:
+        return classes.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--sizes", default="100,1000", help="rollouts, comma-separated")
     parser.add_argument("--only", help="figures whose name contains this")

@@ -28,6 +28,14 @@ from sluice.kube.resources import (
 from sluice.sandbox import objects
 from sluice.sandbox.control_plane import ControlPlane
 from sluice.sandbox.processes import Supervisor
+from sluice.sandbox.up import SYSTEM_NAMESPACE
+
+SHIPPED_ROLES = (
+    "sluice-controller",
+    "sluice-controller-routes",
+    "sluice-controller-preflight",
+    "sluice-controller-retraining",
+)
 
 
 @dataclass
@@ -116,6 +124,15 @@ class Cluster:
             {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}},
         )
         return self.kubeconfig_with(answer["status"]["token"], namespace=namespace)
+
+    def await_shipped_rights(self) -> None:
+        """The API server knows all that the shipped roles grant the controller, once applied."""
+        account = f"system:serviceaccount:{SYSTEM_NAMESPACE}:sluice-controller"
+        for role in SHIPPED_ROLES:
+            rules = self.client.get(CLUSTER_ROLES, role)["rules"]
+            objects.await_allowed(self.client, account, rules)
+        rules = self.client.get(ROLES, "sluice-controller-leader", SYSTEM_NAMESPACE)["rules"]
+        objects.await_allowed(self.client, account, rules, namespace=SYSTEM_NAMESPACE)
 
     def new_namespace(self, prefix: str = "test") -> str:
         """A fresh namespace's name."""

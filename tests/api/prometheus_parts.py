@@ -15,7 +15,7 @@ import yaml
 
 from sluice.sandbox import parts
 
-DEADLINE = 30.0
+DEADLINE = 300.0
 
 
 class TextServer:
@@ -80,7 +80,7 @@ class RealPrometheus:
 
     def _ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=1) as answer:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=30) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
@@ -88,7 +88,7 @@ class RealPrometheus:
     def stop(self) -> None:
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(20)
+            self.process.wait(DEADLINE)
             self.process = None
 
 

@@ -85,7 +85,7 @@ def service(cluster: Cluster, namespace: str, name: str, at: tuple[str, int] | N
 def await_proxied(cluster: Cluster, namespace: str, name: str) -> None:
     """The API server finds endpoints by its own watch, a moment later."""
     side = Proxied(cluster.client, namespace, name, 8000)
-    pause, deadline = threading.Event(), time.monotonic() + 30
+    pause, deadline = threading.Event(), time.monotonic() + 300
     while not side.ask('{"data": {"ndarray": [[1]]}}').ok:
         assert time.monotonic() < deadline, f"{name} is not proxied"
         pause.wait(0.02)

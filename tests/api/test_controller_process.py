@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 import time
 import urllib.request
@@ -17,9 +19,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from sluice.errors import AlreadyExistsError, NotFoundError
 from sluice.kube.resources import (
     CLUSTER_CANARY_POLICIES,
-    CLUSTER_ROLES,
+    CRON_JOBS,
     DEPLOYMENTS,
     EVENTS,
+    JOBS,
     LEASES,
     MODEL_ROLLOUTS,
     SELDON_DEPLOYMENTS,
@@ -35,9 +38,8 @@ from sluice.sandbox.up import CRDS, SYSTEM_NAMESPACE, shipped_manifests
 if TYPE_CHECKING:
     from tests.api.conftest import Cluster
 
-SECONDS = 120.0  # how long to wait before giving up; nothing is judged by it
+SECONDS = 480.0  # how long to wait before giving up; nothing is judged by it
 LEASE = "sluice-controller"
-ACCOUNT = f"system:serviceaccount:{SYSTEM_NAMESPACE}:sluice-controller"
 
 
 def until(truth: Callable[[], Any], what: str) -> Any:
@@ -57,7 +59,8 @@ class Controllers:
         self._kubeconfig = kubeconfig
         self._ports: dict[str, int] = {}
 
-    def start(self, name: str, *options: str, lease_seconds: float = 15.0) -> None:
+    def start(self, name: str, *options: str, lease_seconds: float = 60.0) -> None:
+        """With a lease so long that a busy machine takes it from nobody who lives."""
         port = self._ports[name] = free_port()
         argv = [sys.executable, "-m", "sluice.cli.main", "controller", "-n", self.namespace]
         argv += [f"--kubeconfig={self._kubeconfig}", f"--http-address=127.0.0.1:{port}"]
@@ -102,7 +105,7 @@ class Controllers:
     def metric(self, name: str, sample_name: str, **labels: str) -> float:
         """The sum of all samples of that name and labels."""
         url = f"http://127.0.0.1:{self._ports[name]}/metrics"
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             text = answer.read().decode()
         return sum(
             sample.value
@@ -114,7 +117,7 @@ class Controllers:
     def writes(self, name: str) -> dict[str, float]:
         """Requests of this controller that change something, by kind, without the lease."""
         url = f"http://127.0.0.1:{self._ports[name]}/metrics"
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             text = answer.read().decode()
         found: dict[str, float] = {}
         for family in text_string_to_metric_families(text):
@@ -128,6 +131,11 @@ class Controllers:
                 ):
                     found[kind] = found.get(kind, 0.0) + sample.value
         return found
+
+    def told(self, name: str, reason: str) -> bool:
+        """Whether there is such an Event of the rollout: it is written a while after the status."""
+        events = self.client.list(EVENTS, self.namespace).items
+        return (name, reason) in {(e["involvedObject"]["name"], e["reason"]) for e in events}
 
     # -- the world around them
 
@@ -208,14 +216,7 @@ def shipped(cluster: Cluster) -> Path:
     ):
         objects.apply(cluster.client, obj)
     objects.await_established(cluster.client, [crd["metadata"]["name"] for crd in crds])
-    for role in (
-        "sluice-controller",
-        "sluice-controller-routes",
-        "sluice-controller-preflight",
-        "sluice-controller-retraining",
-    ):
-        rules = cluster.client.get(CLUSTER_ROLES, role)["rules"]
-        objects.await_allowed(cluster.client, ACCOUNT, rules)
+    cluster.await_shipped_rights()
     for kind in (MODEL_ROLLOUTS, CLUSTER_CANARY_POLICIES, SELDON_DEPLOYMENTS, VIRTUAL_SERVICES):
         until(partial(cluster.client.serves, kind), f"serving {kind.kind}")
     answer = cluster.client.request(
@@ -278,12 +279,7 @@ def test_a_new_version_comes_in_beside_the_stable_without_traffic(running: Contr
 
     until(preparing, "the phase Preparing")
 
-    def told() -> bool:
-        events = running.client.list(EVENTS, running.namespace).items
-        found = {(e["involvedObject"]["name"], e["reason"]) for e in events}
-        return ("iris", "RolloutStarted") in found
-
-    until(told, "the Event RolloutStarted")
+    until(lambda: running.told("iris", "RolloutStarted"), "the Event RolloutStarted")
 
 
 def test_a_missing_policy_stalls_until_it_is_applied(running: Controllers) -> None:
@@ -358,6 +354,44 @@ def test_a_hand_made_shift_of_traffic_is_put_right(running: Controllers) -> None
     until(lambda: weights() == [100, 0], "100/0 again")
 
 
+def test_a_retraining_by_hand_becomes_a_job_that_knows_who_asked(controllers: Controllers) -> None:
+    """Also while the metrics are away, as they are here."""
+    controllers.start("a", "--monitoring-interval=1")
+    controllers.await_leader("a")
+    client, namespace = controllers.client, controllers.namespace
+    pod = {"restartPolicy": "Never", "containers": [{"name": "train", "image": "train:1"}]}
+    template = {"spec": {"template": {"spec": pod}}}
+    spec = {"schedule": "0 0 1 1 *", "suspend": True, "jobTemplate": template}
+    meta = {"name": "retrain-iris"}
+    cron_job = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": meta, "spec": spec}
+    client.create(CRON_JOBS, cron_job, namespace)
+    job = {"job": {"cronJob": "retrain-iris"}}
+    controllers.apply("iris", monitoring={"drift": {}, "onDrift": job})
+    controllers.await_serving("iris")
+
+    def retrain(*words: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "sluice.cli.main", "retrain", "iris", "-n", namespace, *words]
+        argv.append(f"--kubeconfig={controllers.cluster.kubeconfig}")
+        return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+    done = retrain("--reason", "the labels of May are in", "--timeout", "60s")
+    assert done.returncode == 0, done.stderr
+    [made] = until(lambda: client.list(JOBS, namespace).items, "a Job")
+    env = made["spec"]["template"]["spec"]["containers"][0]["env"]
+    told = json.loads({one["name"]: one["value"] for one in env}["SLUICE_RETRAIN_INPUT"])
+    assert (told["reason"], told["why"]) == ("Requested", "the labels of May are in")
+    until(
+        lambda: controllers.rollout("iris")["status"]["monitoring"]["retrainings"][0].get("job"),
+        "its name in the status",
+    )
+    [entry] = controllers.rollout("iris")["status"]["monitoring"]["retrainings"]
+    assert (entry["state"], entry["by"], entry["why"]) == ("Running", told["by"], told["why"])
+    again = retrain()
+    assert again.returncode == 4
+    assert f"retraining 1 is running (Job {made['metadata']['name']})" in again.stderr
+    assert len(client.list(JOBS, namespace).items) == 1
+
+
 def test_nothing_is_written_at_rest(running: Controllers) -> None:
     running.apply("iris")
     running.await_serving("iris")
@@ -372,19 +406,32 @@ def test_nothing_is_written_at_rest(running: Controllers) -> None:
         true = {c["type"] for c in conditions if c["status"] == "True"}
         return {"Ready", "TrafficVerified", "Promoted"} <= true
 
-    until(at_rest, "a rollout at rest")
-    until(lambda: running.metric("a", "sluice_queue_depth") == 0, "an empty queue")
-    before = running.writes("a"), running.rollout("iris"), running.await_created("iris")
-    [deployment] = running.client.list(DEPLOYMENTS, running.namespace).items
-    for number in range(5):  # each wakes the rollout, and changes nothing for it
+    def written() -> tuple[Any, ...]:
+        return running.writes("a"), running.rollout("iris"), running.await_created("iris")
+
+    def wake() -> None:
+        """Until it was looked at once more; nothing changed for it."""
         looked = running.metric("a", passes)
-        note = {"metadata": {"annotations": {"touched": str(number)}}}
+        note = {"metadata": {"annotations": {"touched": str(time.monotonic())}}}
         running.client.merge_patch(
             DEPLOYMENTS, deployment["metadata"]["name"], running.namespace, note
         )
         until(partial(looked_again, looked), "another pass")
-    after = running.writes("a"), running.rollout("iris"), running.await_created("iris")
-    assert after == before
+
+    def wrote_nothing() -> bool:
+        before = written()
+        wake()
+        return written() == before
+
+    until(at_rest, "a rollout at rest")
+    until(lambda: running.told("iris", "Created"), "the Event Created")
+    until(lambda: running.metric("a", "sluice_queue_depth") == 0, "an empty queue")
+    [deployment] = running.client.list(DEPLOYMENTS, running.namespace).items
+    until(wrote_nothing, "the end of what a pass under way still wrote")
+    before = written()
+    for _ in range(5):
+        wake()
+    assert written() == before
 
 
 # -- one lease ----------------------------------------------------------------------------------
@@ -408,7 +455,7 @@ def test_sigterm_hands_the_lease_over(controllers: Controllers) -> None:
     controllers.start("a")
     controllers.await_leader("a")
     assert controllers.terminate("a") == 0
-    assert controllers.holder() == ""  # given back, not run out: it lasts 15 s
+    assert controllers.holder() == ""  # given back, not run out: it lasts a minute
     controllers.start("b")
     controllers.await_leader("b")
     controllers.apply("iris")
@@ -416,15 +463,15 @@ def test_sigterm_hands_the_lease_over(controllers: Controllers) -> None:
 
 
 def test_after_a_sigkill_the_other_takes_over_and_goes_on(controllers: Controllers) -> None:
-    controllers.start("a", lease_seconds=6.0)
+    controllers.start("a", lease_seconds=12.0)
     controllers.await_leader("a")
-    controllers.start("b", lease_seconds=6.0)
+    controllers.start("b", lease_seconds=12.0)
     controllers.apply("iris")
     controllers.await_serving("iris")
     before = controllers.await_created("iris")
     controllers.kill("a")
-    controllers.push("iris", "iris:2")
     assert controllers.holder() == "a"  # nobody told the others
+    controllers.push("iris", "iris:2")
     controllers.await_leader("b")
     until(
         lambda: len(controllers.await_created("iris")["spec"]["predictors"]) == 2,

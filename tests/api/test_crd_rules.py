@@ -297,6 +297,11 @@ WRONG: dict[str, tuple[Change, str]] = {
     "a preflight without requests": (preflight(requests={}), "configMap: Required"),
     "an agreement of nothing": (preflight(agreement=0), "a share above 0 and at most 1"),
     "an agreement in percent": (preflight(agreement=99), "a share above 0 and at most 1"),
+    "a class's agreement of nothing": (
+        preflight(perClass={"agreement": 0}),
+        "a share above 0 and at most 1, such as 0.9 for 90% of a class's rows",
+    ),
+    "a class of no rows": (preflight(perClass={"leastRows": 0}), "greater than or equal to 1"),
     "a distance below nothing": (preflight(distance=-1), "a distance of 0 or more"),
     "no time at all to answer": (preflight(slower=0), "how many times as long"),
     "a preflight of two hours": (preflight(timeout="2h"), "at most 1h"),
@@ -402,10 +407,12 @@ RIGHT: dict[str, Change] = {
         obj["spec"].pop("policyRef"),
     )[0],
     "a pause step": canary(steps=[{"weight": 5, "pause": True}]),
+    "a preflight by class as it comes": preflight(perClass={}),
     "every field of a preflight": preflight(
         requests={"configMap": {"name": "r", "key": "r.jsonl.gz"}},
         agreement=1,
         distance=0.05,
+        perClass={"agreement": 1, "leastRows": 50},
         slower=1.5,
         examples=0,
         timeout="1h",
@@ -585,7 +592,7 @@ def test_the_status_of_a_shadow_and_of_a_preview_is_kept(
     served.client.create(MODEL_ROLLOUTS, rollout(), namespace)
     status = {
         "phase": phase,
-        "preview": "http://iris-vbbbb.prod.svc.cluster.local:8000",
+        "preview": "http://iris-vbbbb.prod.svc:8000",
         "shadow": {"percent": 50, "startedAt": "2026-01-01T00:00:00Z", "promote": True},
         "checks": [{"name": "errors", "verdict": "NoData", "stableLeft": 12}],
     }

@@ -155,6 +155,7 @@ def installed(module_cluster: Cluster) -> Cluster:
     ):
         objects.apply(client, obj)
     objects.await_established(client, [one["metadata"]["name"] for one in crds])
+    module_cluster.await_shipped_rights()
     for name in ("seldon-system", "istio-system", "prod"):
         client.request("create", "/api/v1/namespaces", {"metadata": {"name": name}})
     [controller] = [
@@ -240,6 +241,8 @@ def test_a_verb_taken_from_the_role_is_named(installed: Cluster) -> None:
         until(lambda: not can(client, account, Right("patch", SELDON_DEPLOYMENTS)), "known to it")
         until(lambda: not can(client, account, Right("watch", VIRTUAL_SERVICES)), "known to it")
         found = {f.id: f for f in examined(client) if f.level in BAD}
+    until(lambda: can(client, account, Right("patch", SELDON_DEPLOYMENTS)), "given back")
+    until(lambda: can(client, account, Right("watch", VIRTUAL_SERVICES)), "given back")
     assert set(found) == {"RightsMissing", "RoutesRightsMissing"}
     missing = found["RightsMissing"]
     assert missing.level is Level.ERROR

@@ -7,7 +7,7 @@ import hmac
 import json
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,15 @@ from sluice.cli import main
 from sluice.kube.resources import CONTROLLER_REVISIONS, EVENTS, MODEL_ROLLOUTS
 
 KEY = b"a key of the test"
+# The most that a webhook may have: no busy machine makes one of its answers late.
+PATIENT = {"timeout": "30s", "retries": 10}
 
 
 class Receiver:
     """A webhook on loopback. `verdict` is what it says; while `silent`, it says nothing."""
 
     def __init__(self) -> None:
-        self.verdict: dict[str, Any] = {"allow": True}
+        self.verdict: Callable[[], dict[str, Any]] = lambda: {"allow": True}
         self.silent = threading.Event()
         self.got: list[tuple[dict[str, str], bytes]] = []
         receiver = self
@@ -37,7 +39,7 @@ class Receiver:
                 if receiver.silent.is_set():
                     self.close_connection = True
                     return
-                answer = json.dumps(receiver.verdict).encode()
+                answer = json.dumps(receiver.verdict()).encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
@@ -106,16 +108,22 @@ def test_a_webhook_is_asked_with_a_signature_and_its_yes_starts_the_rollout(
 ) -> None:
     controllers.start("a", *options)
     controllers.await_leader("a")
-    receiver.verdict = {"allow": False, "message": "the freeze is on"}
-    hook = {"name": "ask", "at": "BeforeStart", "url": receiver.url, "key": "ours"}
+    refused: list[tuple[str, str, int]] = []
+
+    def verdict() -> dict[str, Any]:
+        if len(receiver.got) == 1:
+            return {"allow": False, "message": "the freeze is on"}
+        # Asked again, the controller waits for this answer: what a refusal leaves can be looked at.
+        message = gate(controllers, "iris", "ask")["message"]
+        ready = controllers.condition("iris", "Ready")["reason"]
+        refused.append((message, ready, predictors(controllers)))
+        return {"allow": True}
+
+    receiver.verdict = verdict
+    hook = {"name": "ask", "at": "BeforeStart", "url": receiver.url, "key": "ours", **PATIENT}
     serve_then_push(controllers, {"webhooks": [{**hook, "interval": "10s"}]})
-    until(
-        lambda: gate(controllers, "iris", "ask").get("message") == "the freeze is on", "the refusal"
-    )
-    assert controllers.condition("iris", "Ready")["reason"] == "WaitingForGate"
-    assert predictors(controllers) == 1
-    receiver.verdict = {"allow": True}
     until(lambda: predictors(controllers) == 2, "a second predictor")
+    assert refused == [("the freeze is on", "WaitingForGate", 1)]
     keys = receiver.keys()
     assert len(keys) == len(set(keys)) == 2, "each attempt once"
     headers, body = receiver.got[0]
@@ -133,7 +141,7 @@ def test_after_a_sigkill_the_question_is_asked_again_as_the_same_and_acted_on_on
     receiver: Receiver,
     options: list[str],
 ) -> None:
-    controllers.start("a", *options, lease_seconds=3.0)
+    controllers.start("a", *options, lease_seconds=6.0)
     controllers.await_leader("a")
     receiver.silent.set()
     hook = {"name": "ask", "at": "BeforeStart", "url": receiver.url, "retries": 10}
@@ -141,7 +149,7 @@ def test_after_a_sigkill_the_question_is_asked_again_as_the_same_and_acted_on_on
     until(receiver.keys, "a question")
     controllers.kill("a")
     receiver.silent.clear()
-    controllers.start("b", *options, lease_seconds=3.0)
+    controllers.start("b", *options, lease_seconds=6.0)
     until(lambda: predictors(controllers) == 2, "a second predictor")
     assert len(set(receiver.keys())) == 1
     until(lambda: started(controllers), "the Event RolloutStarted")
@@ -222,7 +230,15 @@ def test_undo_takes_the_kept_template_and_the_audit_log_says_who(
 
     [entry] = until(reverted, "the history")
     assert entry["changedBy"]
-    audit = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+    log = tmp_path / "audit.jsonl"
+
+    def audited() -> list[dict[str, Any]]:
+        """Its lines are written once the status is: up to the one that ends the rollout."""
+        whole, _, _ = log.read_text().rpartition("\n")
+        lines = [json.loads(line) for line in whole.splitlines()]
+        return lines if any(r["reason"] == "RolledBack" for r in lines) else []
+
+    audit = until(audited, "the audit log's last line")
     [begun] = [r for r in audit if r["reason"] == "RolloutStarted"]
     managers = {m["manager"] for m in before["metadata"]["managedFields"]}
     assert begun["actor"] in managers

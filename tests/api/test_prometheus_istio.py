@@ -77,7 +77,7 @@ def client(gateway: Gateway, tmp_path: Path) -> Iterator[PrometheusClient]:
         prometheus = RealPrometheus(tmp_path, server.port)
         try:
             prometheus.start()
-            client = PrometheusClient(prometheus.url, timeouts=Timeouts(1, 5))
+            client = PrometheusClient(prometheus.url, timeouts=Timeouts(30, 60))
             yield client
             client.close()
         finally:

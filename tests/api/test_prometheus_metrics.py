@@ -113,7 +113,7 @@ _numbers = itertools.count()
 def scene(common: tuple[Exporter, RealPrometheus]) -> Iterator[Scene]:
     exporter, prometheus = common
     deployment = f"iris{next(_numbers)}"
-    client = PrometheusClient(prometheus.url, timeouts=Timeouts(1, 5))
+    client = PrometheusClient(prometheus.url, timeouts=Timeouts(30, 60))
     pair = Pair(deployment, "prod", deployment, "main", "next")
     scene = Scene(exporter, prometheus, client, pair)
     scene.answered("main-0", 1000)

@@ -9,7 +9,6 @@ import pytest
 from sluice.errors import ForbiddenError
 from sluice.kube.client import Client
 from sluice.kube.resources import (
-    CLUSTER_ROLES,
     EVENTS,
     LEASES,
     MODEL_ROLLOUTS,
@@ -24,8 +23,6 @@ from sluice.sandbox.up import CRDS, SYSTEM_NAMESPACE, shipped_manifests
 
 if TYPE_CHECKING:
     from tests.api.conftest import Cluster
-
-ACCOUNT = f"system:serviceaccount:{SYSTEM_NAMESPACE}:sluice-controller"
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +39,7 @@ def installed(cluster: Cluster) -> Cluster:
     ):
         objects.apply(cluster.client, obj)
     objects.await_established(cluster.client, [crd["metadata"]["name"] for crd in crds])
-    for role in (
-        "sluice-controller",
-        "sluice-controller-routes",
-        "sluice-controller-preflight",
-        "sluice-controller-retraining",
-    ):
-        rules = cluster.client.get(CLUSTER_ROLES, role)["rules"]
-        objects.await_allowed(cluster.client, ACCOUNT, rules)
+    cluster.await_shipped_rights()
     return cluster
 
 

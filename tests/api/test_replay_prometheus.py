@@ -91,7 +91,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
     exporter = Exporter()
     with TextServer(exporter.text) as server:
         prometheus = RealPrometheus(tmp_path_factory.mktemp("prometheus"), server.port)
-        client = PrometheusClient(prometheus.url, timeouts=Timeouts(1, 5))
+        client = PrometheusClient(prometheus.url, timeouts=Timeouts(30, 60))
         try:
             prometheus.start()
             exporter.answered("iris", "main-0", 100)

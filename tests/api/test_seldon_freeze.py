@@ -41,7 +41,7 @@ from sluice.seldon.write import SeldonWriter
 
 CRD_FOLDER = Path(contract.__file__).parents[1] / "crds"
 WEBHOOK = "seldon-validating-webhook-configuration"
-SECONDS = 20.0
+SECONDS = 300.0
 
 
 def until(truth: Callable[[], Any], what: str) -> Any:
@@ -76,7 +76,7 @@ def operator(cluster: Any) -> Iterator[Any]:
             f"--ready-file={ready}",
         ],
         ready=ready.exists,
-        deadline=30.0,
+        deadline=300.0,
     )
     try:
         yield cluster

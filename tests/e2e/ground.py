@@ -69,7 +69,7 @@ class Ground:
     def envoy(self) -> SimpleNamespace:
         return SimpleNamespace(url=self.gateway)
 
-    def run(self, *argv: str, timeout: float = 300.0) -> subprocess.CompletedProcess[str]:
+    def run(self, *argv: str, timeout: float = 900.0) -> subprocess.CompletedProcess[str]:
         """A command with the cluster's kubeconfig, and our tools on the PATH."""
         tools = {str(parts.ensure(name).parent) for name in ("kubectl", "helm")}
         path = os.pathsep.join([str(Path(sys.executable).parent), *tools, os.environ["PATH"]])
@@ -84,13 +84,13 @@ class Ground:
             stdin=subprocess.DEVNULL,
         )
 
-    def ok(self, *argv: str, timeout: float = 300.0) -> str:
+    def ok(self, *argv: str, timeout: float = 900.0) -> str:
         """The output of a command that must succeed."""
         done = self.run(*argv, timeout=timeout)
         assert done.returncode == 0, f"{' '.join(argv)}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    def kubectl(self, *args: str, timeout: float = 300.0) -> str:
+    def kubectl(self, *args: str, timeout: float = 900.0) -> str:
         return self.ok("kubectl", *args, timeout=timeout)
 
     def install(self, **values: Any) -> str:
@@ -103,7 +103,7 @@ class Ground:
         where = ("--namespace", SYSTEM, "--create-namespace")
         return self.ok(
             *("helm", "upgrade", "--install", "sluice", str(CHART), *where),
-            *("--values", str(path), "--wait", "--timeout", "3m"),
+            *("--values", str(path), "--wait", "--timeout", "10m"),
         )
 
     def holder(self) -> str:
@@ -195,6 +195,11 @@ class Journey(Trial):
             predictor["svcOrchSpec"] = ORCHESTRATOR
         return obj
 
+    def resume(self) -> None:
+        """A person says that it may go on."""
+        where = ("--namespace", self.namespace, "--timeout", "8m")
+        self.ground.ok("sluice", "resume", self.name, *where)
+
     def count(self, *, bad: str = "") -> list[Shot]:
         """Ends the load, notes the counts, and returns the failures that `bad` did not answer."""
         failures = self.failures(besides=bad)
@@ -240,7 +245,7 @@ class Held:
         """Goes on, and ends in the one promotion; no request failed, whatever happened."""
         rollout = self.rollouts[name]
         before = rollout.status()
-        self.ground.ok("sluice", "resume", rollout.name, "--namespace", rollout.namespace)
+        rollout.resume()
         status = rollout.until_ended("Promoted")
         assert len(status.history) == 1, "one rollout, not one again"
         assert status.stable is not None

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ground import Ground, Journey
+from ground import HELD, Ground, Journey
 from trial import poll
 
 Start = Callable[[str], Journey]
 RATE = 30.0
-HELD = {"steps": [{"weight": 20, "hold": "1s"}, {"weight": 50, "hold": "30s"}]}
 
 
 def scaled(rollout: Journey, variant: str) -> dict[str, Any]:
@@ -35,7 +34,9 @@ def test_an_autoscaler_adds_pods_in_mid_rollout_and_sluice_leaves_them(
     rollout.create(rate=RATE, template=scaled(rollout, "stable"))
     rollout.change("better", template=scaled(rollout, "better"), canary=HELD)
     candidate = rollout.until_candidate().predictor
+    rollout.until(lambda s: s.pause is not None, "it waits in mid-rollout")
     poll(lambda: replicas(rollout, candidate) == 2, "the autoscaler has scaled the candidate")
+    rollout.resume()
     rollout.until_ended("Promoted")
     assert replicas(rollout, candidate) == 2, "a promotion does not undo what the autoscaler did"
     assert rollout.count() == []

@@ -83,8 +83,7 @@ def test_a_drained_node_in_mid_rollout_costs_no_request(held: Held, cluster: Gro
     # Only what has two pods: the one gateway, and models with one pod, nobody could keep up.
     cluster.kubectl(
         *("drain", nodes.pop(), f"--pod-selector=seldon-deployment-id={rollout.name}"),
-        *("--ignore-daemonsets", "--delete-emptydir-data", "--timeout=3m"),
-        timeout=240,
+        *("--ignore-daemonsets", "--delete-emptydir-data", "--timeout=10m"),
     )
     cluster.figures["node drained"] = time.monotonic() - began
     held.promoted("drained")
@@ -111,7 +110,7 @@ def prometheus_again(cluster: Ground) -> Iterator[None]:
 def scale_prometheus(ground: Ground, replicas: int) -> None:
     where = ("--namespace", "monitoring")
     ground.kubectl(*where, "scale", "deployment/prometheus", f"--replicas={replicas}")
-    ground.kubectl(*where, "rollout", "status", "deployment/prometheus", "--timeout=2m")
+    ground.kubectl(*where, "rollout", "status", "deployment/prometheus", "--timeout=10m")
 
 
 @pytest.mark.usefixtures("prometheus_again")

@@ -18,7 +18,7 @@ def stage(cluster: Ground) -> Iterator[Journey]:
     """A rollout in a namespace of its own."""
     with contextlib.ExitStack() as ends:
         cluster.kubectl("create", "namespace", "stage")
-        ends.callback(cluster.kubectl, "delete", "namespace", "stage", timeout=120)
+        ends.callback(cluster.kubectl, "delete", "namespace", "stage")
         one = Journey(cluster, "iris", "stage")
         ends.callback(one.end)
         yield one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sluice.errors import ConflictError
 from sluice.kube.resources import MODEL_ROLLOUTS
 from sluice.sandbox import objects, parts
 from sluice.sandbox.up import CRDS, shipped_manifests
@@ -67,9 +69,10 @@ class Project:
 
     def ends(self, outcome: Outcome | None) -> None:
         """From now on each new template is rolled out so; None: it is never looked at."""
+        begun = self.play.object()["metadata"]["generation"]  # before anybody can push
 
         def life() -> None:
-            seen = self.play.object()["metadata"]["generation"]
+            seen = begun
             while outcome is not None and not self._stop.wait(_LOOK_SECONDS):
                 obj = self.play.object()
                 if obj["metadata"]["generation"] != seen:
@@ -82,17 +85,20 @@ class Project:
 
     def syncs(self) -> None:
         """From now on what is pushed is applied, as Argo CD and Flux do."""
+        begun = self._git("rev-parse", "main", cwd=self.remote)  # before anybody can push
 
         def sync() -> None:
-            last = self._git("rev-parse", "main", cwd=self.remote)
+            last = begun
             while not self._stop.wait(_LOOK_SECONDS):
                 head = self._git("rev-parse", "main", cwd=self.remote)
-                if head != last:
-                    last = head
-                    text = self._git("show", "main:prod/iris.yaml", cwd=self.remote)
-                    obj = self.play.object()
-                    obj["spec"] = yaml.safe_load(text)["spec"]
+                if head == last:
+                    continue
+                text = self._git("show", f"{head}:prod/iris.yaml", cwd=self.remote)
+                obj = self.play.object()
+                obj["spec"] = yaml.safe_load(text)["spec"]
+                with contextlib.suppress(ConflictError):  # a status was written: once more
                     self.cluster.client.replace(MODEL_ROLLOUTS, obj)
+                    last = head
 
         self._start(sync)
 

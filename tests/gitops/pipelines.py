@@ -16,6 +16,7 @@ from .judging import ROOT
 
 Object = dict[str, Any]
 FOLDER = ROOT / "gitops" / "pipelines"
+_WORKSPACE = re.compile(r"\$\(workspaces\.[\w.-]+\)")
 _EXPRESSION = re.compile(r"\$\{\{\s*([\w.]+)\s*\}\}|\$\(([\w.-]+)\)")
 
 
@@ -89,7 +90,9 @@ def tekton(file: str, values: Mapping[str, str]) -> list[Step]:
             known = params | {k: v for k, v in mine.items() if v} | dict(values)
             for step in task["steps"]:
                 both = [*task.get("stepTemplate", {}).get("env", []), *step.get("env", [])]
-                env = _filled({e["name"]: e["value"] for e in both}, known)
+                # The checkout's parent is the one workspace; an optional one is not given.
+                plain = {e["name"]: _WORKSPACE.sub("", e["value"]) for e in both}
+                env = _filled(plain, known)
                 assert step["script"].startswith("#!/bin/sh\n")
                 assert "$(" not in step["script"], "injection"
                 steps.append(Step(step["name"], step["script"], env, always, ("sh", "-c")))

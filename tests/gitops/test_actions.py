@@ -10,9 +10,9 @@ import yaml
 
 from sluice.api.rollout import COMMAND_ANNOTATION
 from sluice.api.status import Phase, RolloutStatus
+from sluice.cli.commands import possible_refusal
 from sluice.cli.undoing import RESTARTED_ANNOTATION, _not_at_rest
-from sluice.engine.commands import Command, refusal_in_phase
-from sluice.engine.gates import waiting
+from sluice.engine.commands import Command
 from sluice.kube.resources import MODEL_ROLLOUTS
 from sluice.seldon.revision import revision_of
 
@@ -31,17 +31,7 @@ def offered(obj: Object) -> set[str]:
 def possible(obj: Object) -> set[str]:
     """What the command line does not refuse."""
     status = RolloutStatus.model_validate(obj.get("status") or {})
-    found = {
-        command.value
-        for command in Command
-        if not refusal_in_phase(
-            status.phase,
-            command,
-            paused=status.pause is not None,
-            spec_paused=bool(obj["spec"].get("paused")),
-            waiting=bool(waiting(status)) and status.stable is not None,
-        )
-    }
+    found = {command.value for command in Command if not possible_refusal(obj, command)}
     stalled = status.condition("Stalled")
     if stalled is not None and stalled.status == "True":
         return found  # it would be written, and nothing would come of it
@@ -141,7 +131,27 @@ def test_an_annotation_is_well_formed_json_with_what_the_controller_reads() -> N
         [returned] = run_script(ACTIONS / action / "action.lua", obj)
         said = json.loads(returned["metadata"]["annotations"][COMMAND_ANNOTATION])
         assert said["command"] == action
-        assert said["revision"] == obj["status"]["candidate"]["revision"]
+        about = "stable" if action == "retrain" else "candidate"
+        assert said["revision"] == obj["status"][about]["revision"]
+
+
+def test_retrain_is_offered_where_it_is_declared_and_until_it_runs() -> None:
+    monitoring = {"drift": {}, "onDrift": {"job": {"cronJob": "retrain"}}}
+    for life in (Life().serving(monitoring=monitoring), Life().stepping(monitoring=monitoring)):
+        before = life.object()
+        assert "retrain" in offered(before)
+        assert offered(before) == possible(before)
+        press(life, "retrain")
+        assert life.status.last_command is not None
+        assert life.status.last_command.accepted
+        assert life.status.monitoring is not None
+        [entry] = life.status.monitoring.retrainings
+        assert (entry.trigger, entry.by) == ("Requested", "Argo CD")
+        after = life.object()
+        assert "retrain" not in offered(after)
+        assert offered(after) == possible(after)
+    watched = Life().serving(monitoring={"drift": {}}).object()
+    assert "retrain" not in offered(watched)
 
 
 def generated(file: str, *path: str) -> dict[str, str]:

@@ -76,3 +76,21 @@ def test_a_few_requests_are_too_few_to_tell(pods, requests):
     done = compare(pods["better"], pods["better"], requests, "--limit", "20")
     assert done.returncode == 5
     assert "it takes at least 368 rows" in done.stdout
+
+
+def test_a_rare_class_is_not_averaged_away_where_classes_are_asked_for(pods, tmp_path):
+    flowers = [[5.0, 3.4, 1.5, 0.2]] * 19 + [[6.6, 3.0, 5.6, 2.0]]
+    file = tmp_path / "requests.jsonl"
+    file.write_text("".join(json.dumps({"data": {"ndarray": [f]}}) + "\n" for f in flowers * 30))
+    whole = compare(pods["better"], pods["shuffled"], file, "--agreement", "0.9")
+    assert whole.returncode == 0, whole.stderr + whole.stdout
+    by_class = ("--agreement", "0.9", "--class-agreement", "0.9")
+    done = compare(pods["better"], pods["shuffled"], file, *by_class)
+    assert done.returncode == 3, done.stderr + done.stdout
+    assert "class virginica Harm 0 of 30 rows agree" in " ".join(done.stdout.split())
+    same = compare(pods["better"], pods["better"], file, *by_class, "-o", "json")
+    assert same.returncode == 0
+    checks = {one["name"]: one for one in json.loads(same.stdout)["checks"]}
+    assert checks["class virginica"]["harmOnly"] is True, "30 rows, and it takes 36"
+    waits = compare(pods["better"], pods["better"], file, *by_class, "--class-rows", "20")
+    assert waits.returncode == 5

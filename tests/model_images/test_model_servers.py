@@ -30,7 +30,7 @@ def predict(running, flower):
         {"Content-Type": "application/json"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=300) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
@@ -38,7 +38,7 @@ def predict(running, flower):
 
 def served(running):
     """code -> count of the server's predictions."""
-    with urllib.request.urlopen(f"{running.url}/prometheus", timeout=20) as answer:
+    with urllib.request.urlopen(f"{running.url}/prometheus", timeout=300) as answer:
         text = answer.read().decode()
     return {
         sample.labels["code"]: sample.value
@@ -72,7 +72,7 @@ def test_slow_answers_side_by_side_and_none_is_lost():
         with ThreadPoolExecutor(8) as callers:
             answers = list(callers.map(lambda _: predict(running, SHORT_PETAL)[0], range(16)))
         assert answers == [200] * 16
-        with urllib.request.urlopen(f"{running.url}/prometheus", timeout=20) as answer:
+        with urllib.request.urlopen(f"{running.url}/prometheus", timeout=300) as answer:
             text = answer.read().decode()
         fast = [
             sample.value
@@ -101,7 +101,7 @@ def test_a_killed_model_makes_the_pod_unready_and_a_new_one_ready_again():
         running.kill_model()
         assert predict(running, SHORT_PETAL)[0] == 500
         with pytest.raises(urllib.error.HTTPError, match="503"):
-            urllib.request.urlopen(f"{running.url}/ready", timeout=20)
+            urllib.request.urlopen(f"{running.url}/ready", timeout=300)
         running.start_model()
         assert predict(running, SHORT_PETAL)[0] == 200
 

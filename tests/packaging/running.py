@@ -103,7 +103,7 @@ class Runner:
                 text=True,
                 errors="replace",
                 stdin=subprocess.DEVNULL,
-                timeout=120,
+                timeout=900,
             )
         finally:
             subprocess.run([*runc, "delete", "--force", container], env=env, capture_output=True)

@@ -19,10 +19,10 @@ PREDICT = """
 import json, os, subprocess, sys, time, urllib.request
 
 server = subprocess.Popen(sys.argv[1:], stdout=sys.stderr)
-deadline = time.monotonic() + 60
+deadline = time.monotonic() + 600
 while True:
     try:
-        urllib.request.urlopen("http://127.0.0.1:9000/health/status", timeout=5).read()
+        urllib.request.urlopen("http://127.0.0.1:9000/health/status", timeout=60).read()
         break
     except OSError:
         if server.poll() is not None or time.monotonic() > deadline:

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from trial import Trial, poll, serves
+from trial import Trial, poll, serves, sluice
 
 from sluice.kube.resources import MODEL_ROLLOUTS
 from sluice.sandbox.demo.scenarios import rollout as demo_rollout
@@ -38,8 +38,8 @@ def test_an_existing_seldon_deployment_is_adopted_without_a_restart_and_rolled_o
     rollout.client.create(SELDON_DEPLOYMENTS, by_hand(rollout.name))
     poll(lambda: rollout.routes() == {"default": 100}, "it serves")
     rollout.start_load()
+    poll(lambda: len(rollout.pods("default")) == 2, "there are two pods")
     pods, before = rollout.pod_uids("default"), generations(rollout)
-    assert len(pods) == 2
 
     rollout.client.create(MODEL_ROLLOUTS, rollout.manifest("stable", replicas=2), "prod")
     status = rollout.until(serves, "it is taken over")
@@ -49,14 +49,17 @@ def test_an_existing_seldon_deployment_is_adopted_without_a_restart_and_rolled_o
     assert status.history == []
     assert rollout.predictors() == {"default": 100}
 
-    rollout.change("better", replicas=2)
-    judged = rollout.until_judged()
+    held = {"steps": [{"weight": 20, "hold": "1s"}, {"weight": 50, "pause": True}]}
+    rollout.change("better", replicas=2, canary=held)
+    rollout.until_judged()
+    judged = rollout.until(lambda s: s.pause is not None, "it waits in mid-rollout")
     assert rollout.pod_uids("default") == pods, "the same pods serve"
     assert generations(rollout).items() >= before.items(), "their Deployment was not touched"
     assert judged.candidate is not None
     candidates = rollout.pod_uids(judged.candidate.predictor)
 
-    status = rollout.until_ended("Promoted")
+    assert sluice(rollout.cluster, "resume", rollout.name).returncode == 0
+    rollout.until_ended("Promoted")
     assert rollout.predictors() == {judged.candidate.predictor: 100}
     poll(lambda: not rollout.pods("default"), "the pods made by hand are gone")
     assert rollout.pod_uids(judged.candidate.predictor) == candidates

@@ -16,7 +16,7 @@ Start = Callable[[str], Trial]
 PREDICTIONS = {
     "name": "predictions",
     "metric": "predictions",
-    "warmup": "10s",
+    "warmup": "20s",
     "difference": {"acceptable": 0.06, "unacceptable": 0.2},
 }
 

@@ -49,7 +49,7 @@ def test_a_person_pauses_resumes_and_promotes_from_the_command_line(start: Start
     assert sluice(cluster, "promote", name).returncode == 0
     rollout.until(lambda s: s.step is not None and s.step.index == 1, "the next step")
     assert sluice(cluster, "promote", name, "--full").returncode == 0
-    watched = sluice(cluster, "status", name, "-w", "--timeout=180")
+    watched = sluice(cluster, "status", name, "-w", "--timeout=480")
     assert watched.returncode == 0, watched.stderr
     rollout.until_ended("Promoted")
     assert rollout.failures() == []
@@ -62,7 +62,7 @@ def test_a_person_aborts_and_tries_again_from_the_command_line(start: Start) -> 
     rollout.change("better", canary=LONG)
     rollout.until_phase(Phase.STEPPING)
     assert sluice(cluster, "abort", name).returncode == 0
-    watched = sluice(cluster, "status", name, "-w", "--timeout=180")
+    watched = sluice(cluster, "status", name, "-w", "--timeout=480")
     assert watched.returncode == 3, "rolled back"
     status = rollout.until_ended("Aborted")
     assert status.phase is Phase.ROLLED_BACK
@@ -92,7 +92,7 @@ def test_ctrl_c_in_mid_demo_leaves_nothing_running(tmp_path: Path) -> None:
         assert state is not None, log.read_text()
         assert len(tagged(state["identity"])) > 10
         demo.send_signal(signal.SIGINT)
-        code = demo.wait(120)
+        code = demo.wait(600)
     finally:
         demo.kill()
         demo.wait()

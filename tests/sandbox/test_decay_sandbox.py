@@ -70,7 +70,8 @@ class Users(threading.Thread):
         self.good += good
 
     def _post(self, what: str, body: dict[str, Any]) -> dict[str, Any]:
-        connection = http.client.HTTPConnection(self._host, timeout=5)
+        # What is given up on here could have been counted there all the same.
+        connection = http.client.HTTPConnection(self._host, timeout=300)
         try:
             headers = {"Content-Type": "application/json"}
             connection.request("POST", f"{PATH}/{what}", json.dumps(body), headers)

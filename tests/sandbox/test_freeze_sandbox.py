@@ -16,16 +16,18 @@ from sluice.sandbox.up import Sandbox
 
 Start = Callable[[str], Trial]
 ROLE = "/apis/rbac.authorization.k8s.io/v1/clusterroles/sluice-controller-routes"
-# Errors come soon at half of the traffic; the hold keeps it there.
+# Errors come soon at half of the traffic, once there is a load; the hold keeps it there.
 CANARY = {"steps": [{"weight": 50, "hold": "10m"}]}
 
 
-def freeze_then_harm(rollout: Trial) -> tuple[str, str, str]:
-    """Faulty candidate at its step, one of two stable pods unready before the verdict.
+def freeze_then_harm(rollout: Trial) -> tuple[str, str, str, str]:
+    """Faulty candidate at its step, one of two stable pods unready before the first request.
 
-    Returns the predictors of stable and candidate, and the name of the unready pod.
+    Returns the predictors of stable and candidate, and the names of the unready pod and of the
+    Deployment that the controller says is unready.
     """
-    rollout.create(replicas=2)
+    rollout.create(replicas=2, rate=0)
+    rollout.watch_routes()
     stable = rollout.status().stable
     assert stable is not None
     rollout.change("faulty", replicas=2, canary=CANARY)
@@ -34,16 +36,17 @@ def freeze_then_harm(rollout: Trial) -> tuple[str, str, str]:
     poll(lambda: rollout.routes().get(candidate.predictor) == 50, "the candidate has its share")
     pod = str(rollout.pods(stable.predictor)[0]["metadata"]["name"])
     rollout.cluster.node.hold_unready("prod", pod)
-    return stable.predictor, candidate.predictor, pod
+    freeze = rollout.until(lambda s: s.freeze is not None, "the freeze is seen").freeze
+    assert freeze is not None
+    rollout.start_load()
+    return stable.predictor, candidate.predictor, pod, freeze.deployment
 
 
 def test_traffic_leaves_a_bad_candidate_at_once_while_seldon_is_frozen(start: Start) -> None:
     rollout = start("frozen")
-    stable, candidate, pod = freeze_then_harm(rollout)
-    frozen = rollout.until(lambda s: s.freeze is not None, "the freeze is seen").freeze
-    assert frozen is not None
+    stable, candidate, pod, frozen = freeze_then_harm(rollout)
     poll(lambda: rollout.routes() == {stable: 100}, "the gateway has the stable alone")
-    [blocked] = [d for d in rollout.deployments() if d["metadata"]["name"] == frozen.deployment]
+    [blocked] = [d for d in rollout.deployments() if d["metadata"]["name"] == frozen]
     assert blocked["status"]["unavailableReplicas"] == 1, "Seldon is still frozen"
     assert rollout.predictors() == {stable: 100}, "the spec says the same: it survives the thaw"
 
@@ -94,7 +97,7 @@ def test_without_the_right_to_patch_routes_the_stable_is_made_whole_by_asking_fo
     start: Start,
 ) -> None:
     rollout = start("humble")
-    stable, candidate, pod = freeze_then_harm(rollout)
+    stable, candidate, pod, _ = freeze_then_harm(rollout)
     poll(lambda: rollout.routes() == {stable: 100}, "the gateway has the stable alone")
     with contextlib.suppress(SandboxError):  # the unready pod is the one that is given up
         rollout.cluster.node.hold_unready("prod", pod, held=False)

@@ -22,6 +22,10 @@ from sluice.sandbox.up import Sandbox
 Start = Callable[[str], Trial]
 KEY = b"a key of the test"
 ONE_STEP = {"steps": [{"weight": 50, "hold": "1s"}]}
+# A step that is left by command alone.
+LONG = {"steps": [{"weight": 20, "hold": "10m"}]}
+# The most that a webhook may have: no busy machine makes one of its answers late.
+PATIENT = {"timeout": "30s", "retries": 10}
 
 
 class Receiver:
@@ -125,7 +129,7 @@ def test_promoted_in_waits_without_a_pod_until_the_stage_has_promoted_the_same_i
     assert ready is not None
     assert (ready.status, ready.reason) == ("False", "WaitingForGate")
 
-    stage.change("better", canary={"bake": "0s"})
+    stage.change("better", canary={**LONG, "bake": "0s"})
     stage.until_phase(Phase.STEPPING)
     still = rollout.status()
     assert (still.phase, still.candidate) == (Phase.IDLE, None), "on its way there is not enough"
@@ -146,30 +150,37 @@ def test_a_webhook_before_the_promotion_is_asked_with_a_signature_and_its_no_hol
 ) -> None:
     rollout = start("hook")
     refusal = "the load test has not ended"
-    receiver.answers = lambda question: refusal if len(receiver.questions) == 1 else ""
-    hook = {"name": "ask", "at": "BeforePromotion", "url": receiver.url, "key": "ours"}
+    held: list[tuple[RolloutStatus, dict[str, int]]] = []
+
+    def answer(question: dict[str, Any]) -> str:
+        if len(receiver.questions) == 1:
+            return refusal
+        held.append((rollout.status(), rollout.predictors()))  # it waits as long as this takes
+        return ""
+
+    receiver.answers = answer
+    hook = {"name": "ask", "at": "BeforePromotion", "url": receiver.url, "key": "ours", **PATIENT}
     gates = {"webhooks": [{**hook, "interval": "10s"}]}
     rollout.create(gates=gates)
     rollout.change("better", gates=gates, canary=ONE_STEP)
-    held = rollout.until(shut("ask"), "the webhook said no")
-    assert held.candidate is not None
-    found = gate(held, "ask")
-    assert found is not None
-    assert found.message == refusal
-    assert held.phase is Phase.STEPPING
-    assert rollout.predictors()[held.candidate.predictor] == 50
-
+    candidate = rollout.until_candidate()
     rollout.until_ended("Promoted")
+    [(waiting, predictors)] = held
+    found = gate(waiting, "ask")
+    assert found is not None
+    assert (found.state, found.message) == (GateState.CLOSED, refusal)
+    assert waiting.phase is Phase.STEPPING
+    assert predictors[candidate.predictor] == 50
     assert len(receiver.questions) == 2, "once for each answer"
     assert receiver.forged == []
     question = receiver.questions[0]
     assert (question["webhook"], question["at"]) == ("ask", "BeforePromotion")
     assert question["rollout"]["name"] == rollout.name
-    assert question["revision"] == held.candidate.revision
+    assert question["revision"] == candidate.revision
     assert {check["verdict"] for check in question["checks"]} == {"Pass"}
     assert rollout.failures() == []
     assert rollout.weights is not None
-    assert rollout.weights.of(held.candidate.predictor) == [0, 50, 95, 100]
+    assert rollout.weights.of(candidate.predictor) == [0, 50, 95, 100]
 
 
 def test_a_webhooks_no_before_a_step_takes_the_candidate_out_where_it_says_roll_back(
@@ -178,7 +189,7 @@ def test_a_webhooks_no_before_a_step_takes_the_candidate_out_where_it_says_roll_
     rollout = start("denied")
     receiver.answers = lambda question: "not at noon" if question["step"] == 2 else ""
     hook = {"name": "ask", "at": "BeforeStep", "url": receiver.url, "onFailure": "RollBack"}
-    gates = {"webhooks": [{**hook, "key": "ours"}]}
+    gates = {"webhooks": [{**hook, **PATIENT, "key": "ours"}]}
     rollout.create(gates=gates)
     stable = rollout.status().stable
     assert stable is not None
@@ -250,7 +261,7 @@ def test_within_the_rollback_window_an_older_stable_comes_back_without_steps_and
 ) -> None:
     rollout = start("back")
     cluster, name = rollout.cluster, rollout.name
-    quick: dict[str, Any] = {"rollbackWindow": {"revisions": 3}, "canary": {"bake": "0s"}}
+    quick: dict[str, Any] = {"rollbackWindow": {"revisions": 3}, "canary": {**LONG, "bake": "0s"}}
     rollout.create(**quick)
     first = rollout.status().stable
     assert first is not None
@@ -262,10 +273,10 @@ def test_within_the_rollback_window_an_older_stable_comes_back_without_steps_and
         rollout.until(lambda s, n=number: len(s.history) == n, "one more in the history")
         assert ended.history[0].reason == "PromotedByCommand"
 
-    rollout.change("better-two", **quick | {"canary": {"bake": "2s"}})
+    rollout.change("better-two", **quick | {"canary": {**LONG, "bake": "2s"}})
     watched = rollout.weights
     assert watched is not None
-    seen = len(watched.seen)
+    seen = len(watched.seen())
     said = sluice(cluster, "undo", name, "--to-revision", "0")
     assert said.returncode == 0, said.stderr
     rollout.until_phase(Phase.BAKING)
@@ -274,7 +285,7 @@ def test_within_the_rollback_window_an_older_stable_comes_back_without_steps_and
     assert (entry.outcome, entry.reason) == ("Promoted", "ReturnedToStable")
     assert back.stable is not None
     assert back.stable.revision == entry.revision == first.revision
-    shares = [split.get(first.predictor, 0) for split in watched.seen[seen:]]
+    shares = [split.get(first.predictor, 0) for split in watched.seen()[seen:]]
     assert shares == [95, 100], "the bake's share at once, then everything"
     assert rollout.failures() == []
     assert sluice(cluster, "undo", name, "--to-revision", "77").returncode != 0

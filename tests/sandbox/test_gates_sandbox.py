@@ -46,12 +46,14 @@ def test_a_pause_step_waits_for_a_person_and_undo_brings_the_old_one_back_withou
 def test_a_restart_brings_new_pods_of_the_same_version_in_step_by_step(start: Start) -> None:
     rollout = start("restart")
     cluster, name = rollout.cluster, rollout.name
-    rollout.create()
+    rollout.create(canary=PAUSED)
     before = rollout.status().stable
     assert before is not None
     assert sluice(cluster, "restart", name).returncode == 0
-    rollout.until_phase(Phase.STEPPING)
+    waiting = rollout.until(lambda s: s.pause is not None, "the pause")
+    assert waiting.phase is Phase.STEPPING
     assert sluice(cluster, "restart", name).returncode == 4, "one is in progress"
+    assert sluice(cluster, "resume", name).returncode == 0
     after = rollout.until_ended("Promoted").stable
     assert after is not None
     assert after.images == before.images

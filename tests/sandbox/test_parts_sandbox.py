@@ -43,7 +43,7 @@ IMAGES = {
 }
 
 
-def until(true: Callable[[], bool], seconds: float = 120.0) -> None:
+def until(true: Callable[[], bool], seconds: float = 480.0) -> None:
     deadline = time.monotonic() + seconds
     pause = threading.Event()
     while not true():
@@ -293,7 +293,7 @@ def test_a_killed_container_is_started_again(sandbox: Sandbox) -> None:
 
 def query(sandbox: Sandbox, promql: str) -> list[dict[str, Any]]:
     url = f"{sandbox.prometheus.url}/api/v1/query?query={urllib.parse.quote(promql)}"
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         result: list[dict[str, Any]] = json.loads(answer.read())["data"]["result"]
     return result
 

@@ -27,8 +27,10 @@ class Held:
     def __init__(self, cluster: Sandbox, name: str) -> None:
         self._client, self.name = cluster.client, name
 
-    def make(self, rows: int, *, packed: bool = False) -> None:
-        lines = (json.dumps({"data": {"ndarray": [FLOWERS[n % 4]]}}) for n in range(rows))
+    def make(self, rows: int, *, packed: bool = False, rare: int = 0) -> None:
+        """All flowers in turn; with `rare` setosas, and a virginica in every `rare`-th row."""
+        few = [FLOWERS[2], *[FLOWERS[0]] * (rare - 1)] if rare else FLOWERS
+        lines = (json.dumps({"data": {"ndarray": [few[n % len(few)]]}}) for n in range(rows))
         text = "\n".join(lines) + "\n"
         content = {"data": {"requests.jsonl": text}}
         if packed:
@@ -91,6 +93,29 @@ def test_a_wrong_but_fast_candidate_is_taken_out_before_any_user_met_it(
     shown = sluice(rollout.cluster, "status", rollout.name)
     assert "PreflightFailed" in shown.stdout
     assert "Failed" in shown.stdout
+
+
+def test_a_candidate_that_is_wrong_in_a_rare_class_alone_is_taken_out_by_that_class(
+    start: Start, held: Held
+) -> None:
+    held.make(1000, rare=20)
+    rollout = start("preflight-class")
+    rollout.create(rate=0)
+    asked = held.asked(agreement=0.9, perClass={"agreement": 0.9})
+    rollout.change("shuffled", preflight=asked)
+    status = rollout.until_ended("RolledBack")
+    found = status.history[0].preflight
+    assert found is not None
+    assert {one.name: (one.verdict, one.counted) for one in found.checks} == {
+        "schema": (Verdict.PASS, 1000),
+        "agreement": (Verdict.PASS, 1000),
+        "class setosa": (Verdict.PASS, 950),
+        "class virginica": (Verdict.HARM, 50),
+    }
+    assert status.history[0].reason == "PreflightFailed"
+    assert "class virginica: 0 of 50 rows agree" in status.history[0].message
+    shown = sluice(rollout.cluster, "status", rollout.name)
+    assert "class virginica" in shown.stdout
 
 
 def test_a_better_candidate_passes_a_fitting_agreement_and_is_promoted(

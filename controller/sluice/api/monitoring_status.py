@@ -90,6 +90,9 @@ class RetrainingState(StrEnum):
 class Retraining(StatusModel):
     """One retraining. `trigger` is the condition that led to it, `features` what had drifted.
 
+    One that a person asked for has the trigger Requested; `reaction` is then the field of the spec
+    that says how, `by` who the client says it was, `why` what that person wrote.
+
     `job` is a Job's name, `told` the host of a webhook. `number` counts them all, also those that
     are no longer kept. A webhook's retraining is over when it has been told.
     """
@@ -103,6 +106,9 @@ class Retraining(StatusModel):
     features: list[str] = Field(default_factory=list)
     job: str | None = None
     told: str | None = None
+    reaction: str | None = None
+    by: str | None = None
+    why: str | None = None
     message: str = ""
     ended_at: str | None = None
 

@@ -39,6 +39,23 @@ class PreflightUndecided(StrEnum):
     ROLL_BACK = "RollBack"
 
 
+class PreflightPerClass(Model):
+    """Every class that the stable predicts is judged by itself too, lest a rare one is lost."""
+
+    agreement: float = Field(
+        default=0.9,
+        gt=0.0,
+        le=1.0,
+        description="Share of a class's rows that must agree at least; 1: all that were sent.",
+    )
+    least_rows: int | None = Field(
+        default=None,
+        ge=1,
+        description="A class with fewer rows is not waited for; harm in it still rolls back. "
+        "Default: as many as it takes to show the agreement; 1 waits for every class.",
+    )
+
+
 class Preflight(Model):
     """The same requests to the stable and to the candidate, before the candidate has any traffic.
 
@@ -56,6 +73,11 @@ class Preflight(Model):
         default=None,
         ge=0.0,
         description="Numbers may be so far apart. Default: where there are labels, those count.",
+    )
+    per_class: PreflightPerClass | None = Field(
+        default=None,
+        description="Judge every class that the stable predicts, too. Default: only all rows "
+        "together are judged.",
     )
     slower: float | None = Field(
         default=None,
@@ -106,7 +128,10 @@ class PreflightState(StrEnum):
 
 
 class PreflightCheck(StatusModel):
-    """One check: the measured `share` of `counted`, its limits `low` and `high`, and `wanted`."""
+    """One check: the measured `share` of `counted`, its limits `low` and `high`, and `wanted`.
+
+    `harm_only`: of a class with too few rows to show what is wanted; Passed did not wait for it.
+    """
 
     name: str
     verdict: Verdict
@@ -116,6 +141,7 @@ class PreflightCheck(StatusModel):
     high: float | None = None
     wanted: float | None = None
     counted: int = 0
+    harm_only: bool = False
 
 
 class PreflightExample(StatusModel):
@@ -182,7 +208,7 @@ class PreflightStatus(StatusModel):
         return self.model_copy(update={"state": PreflightState.CALLED_OFF, "due_at": None})
 
     def without_examples(self) -> PreflightStatus:
-        """Without anything of requests and answers but numbers."""
+        """Without requests, answers and what labels became: numbers, and names of classes."""
         return self.model_copy(update={"examples": [], "moved": []})
 
     def in_short(self) -> PreflightStatus:

@@ -192,7 +192,10 @@ class StoredTemplate(StatusModel):
 
 
 class CommandStatus(StatusModel):
-    """The last one-shot command and what became of it. `by` is who the client says gave it."""
+    """The last one-shot command and what became of it.
+
+    `by` is who the client says gave it, `why` what that person wrote.
+    """
 
     id: str
     command: str
@@ -200,6 +203,7 @@ class CommandStatus(StatusModel):
     message: str = ""
     at: str = ""
     by: str | None = None
+    why: str | None = None
 
 
 class HistoryEntry(StatusModel):

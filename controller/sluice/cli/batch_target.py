@@ -19,7 +19,7 @@ from sluice.kube.resources import MODEL_ROLLOUTS
 from sluice.kube.transport import Timeout
 
 PATHS = {"predict": "/api/v1.0/predictions", "feedback": "/api/v1.0/feedback"}
-DEFAULT_GATEWAY = "http://istio-ingressgateway.istio-system.svc.cluster.local"
+DEFAULT_GATEWAY = "http://istio-ingressgateway.istio-system.svc"
 _PORT = 8000
 _LOOK_SECONDS = 15.0
 _LOOK_TIMEOUT = Timeout(2.0, 5.0)

@@ -1,4 +1,4 @@
-"""`sluice promote | pause | resume | abort | retry`: one-shot commands, acknowledged in status."""
+"""`sluice promote | pause | resume | abort | retry | retrain`: acknowledged in the status."""
 
 from __future__ import annotations
 
@@ -20,10 +20,8 @@ from sluice.cli.options import (
     duration,
     get_rollout,
 )
-from sluice.engine.commands import Command, Request, refusal_in_phase
-from sluice.engine.gates import waiting
-from sluice.engine.preflight import awaited
-from sluice.errors import NotAllowedError, WaitTimeoutError
+from sluice.engine.commands import LONGEST_WHY, Command, Request, meant_for, refusal_now
+from sluice.errors import NotAllowedError, UsageError, WaitTimeoutError
 from sluice.kube.client import Client
 from sluice.kube.rbac import who_am_i
 from sluice.kube.resources import MODEL_ROLLOUTS
@@ -103,6 +101,40 @@ def retry(
     _send(Command.RETRY, name, namespace, timeout, context, kubeconfig)
 
 
+def retrain(
+    name: Name,
+    reason: Annotated[
+        str,
+        typer.Option(help=f"Why, for whoever reads the history; at most {LONGEST_WHY} characters."),
+    ] = "",
+    namespace: Namespace = None,
+    timeout: Wait = 15.0,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Start the retraining that spec.monitoring declares, in any phase and without its cooldown.
+
+    Not while another one is under way. It counts in cooldown and maxPerWeek of those to come.
+    """
+    if len(reason) > LONGEST_WHY:
+        raise UsageError(
+            f"--reason has {len(reason)} characters, expected at most {LONGEST_WHY}: say it "
+            "shorter, or put a link there"
+        )
+    _send(Command.RETRAIN, name, namespace, timeout, context, kubeconfig, why=reason)
+
+
+def possible_refusal(obj: dict[str, Any], command: Command) -> str:
+    """Why a command on this ModelRollout, as the API server has it, is not possible now; or ""."""
+    monitoring = obj["spec"].get("monitoring") or {}
+    return refusal_now(
+        RolloutStatus.model_validate(obj.get("status") or {}),
+        command,
+        spec_paused=bool(obj["spec"].get("paused")),
+        retrainable=bool(monitoring.get("onDrift") or monitoring.get("onDecay")),
+    )
+
+
 def _send(
     command: Command,
     name: str,
@@ -110,23 +142,14 @@ def _send(
     timeout: float,
     context: str | None,
     kubeconfig: str | None,
+    why: str = "",
 ) -> None:
     client, namespace = connect(kubeconfig, context, namespace)
     obj = get_rollout(client, name, namespace)
-    status = RolloutStatus.model_validate(obj.get("status") or {})
-    refusal = refusal_in_phase(
-        status.phase,
-        command,
-        paused=status.pause is not None,
-        spec_paused=bool(obj["spec"].get("paused")),
-        waiting=bool(waiting(status)) and status.stable is not None,
-        preflight=awaited(status),
-    )
-    if refusal:
+    if refusal := possible_refusal(obj, command):
         raise NotAllowedError(f"{command} {namespace}/{name}: {refusal}")
-    current = status.candidate or status.rejected
-    revision = current.revision if current else ""
-    request = Request(uuid.uuid4().hex[:12], command, revision, who_am_i(client))
+    revision = meant_for(RolloutStatus.model_validate(obj.get("status") or {}), command)
+    request = Request(uuid.uuid4().hex[:12], command, revision, who_am_i(client), why)
     body = {"metadata": {"annotations": {COMMAND_ANNOTATION: request.to_annotation()}}}
     client.merge_patch(MODEL_ROLLOUTS, name, namespace, body)
     answer = _await_answer(client, name, namespace, request, timeout)

@@ -23,9 +23,11 @@ from sluice.cli.output import print_data
 from sluice.cli.progress import Bar
 from sluice.compare import result
 from sluice.compare.asking import Side, ask_both
+from sluice.compare.checks import HARM, PASS
+from sluice.compare.classes import PerClass
 from sluice.compare.lines import read_requests
 from sluice.compare.reaching import sides as sides_of
-from sluice.compare.totals import HARM, PASS, Tolerance, Totals
+from sluice.compare.totals import Tolerance, Totals
 from sluice.compare.url import Url
 from sluice.errors import UsageError
 from sluice.kube.client import Client
@@ -59,6 +61,23 @@ def compare(
     distance: Annotated[
         float | None,
         typer.Option(min=0.0, help="Numbers may be so far apart. Default: labels alone count."),
+    ] = None,
+    class_agreement: Annotated[
+        float | None,
+        typer.Option(
+            "--class-agreement",
+            min=0.0,
+            max=1.0,
+            help="Judge every class that the stable predicts, too: this share of its rows.",
+        ),
+    ] = None,
+    class_rows: Annotated[
+        int | None,
+        typer.Option(
+            "--class-rows",
+            min=1,
+            help="A class with fewer rows is judged for harm alone. Default: as many as it takes.",
+        ),
     ] = None,
     slower: Annotated[
         float | None,
@@ -97,6 +116,9 @@ def compare(
         raise UsageError("give both --stable URL and --candidate URL")
     if rollout is not None and header:
         raise UsageError("--header goes with --stable and --candidate")
+    if class_rows is not None and class_agreement is None:
+        raise UsageError("--class-rows goes with --class-agreement")
+    per_class = None if class_agreement is None else PerClass(class_agreement, class_rows)
     pair: tuple[Side, Side]
     if rollout is not None:
         client = Client.connect(
@@ -112,7 +134,7 @@ def compare(
             Url(str(stable), timeout=timeout, parallel=parallel, headers=headers),
             Url(str(candidate), timeout=timeout, parallel=parallel, headers=headers),
         )
-    totals = Totals(Tolerance(agreement, distance, slower), examples)
+    totals = Totals(Tolerance(agreement, distance, slower, per_class), examples)
     count = _lines(requests, limit)
     with Bar("asking") as bar:
         ask_both(

@@ -77,4 +77,10 @@ def retraining_in_words(one: Retraining) -> str:
     by = f" by Job {one.job}" if one.job else f", told {one.told}" if one.told else ""
     why = f" ({', '.join(one.features)})" if one.features else ""
     tail = f": {one.message}" if one.message else ""
-    return f"{one.state.value} for {one.trigger}{why}{by}{tail}"
+    return f"{one.state.value} for {one.trigger}{why}{by}{tail}{_asked(one)}"
+
+
+def _asked(one: Retraining) -> str:
+    said = [f"asked for by {one.by}"] if one.by else []
+    said += [f'"{one.why}"'] if one.why else []
+    return f"; {', '.join(said)}" if said else ""

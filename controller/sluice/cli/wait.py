@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sluice.cli.applying import await_applied
 from sluice.cli.documents import WaitDocument
 from sluice.cli.following import Follower
 from sluice.cli.options import (
@@ -31,9 +32,10 @@ from sluice.cli.waiting import (
     answer,
     not_yet,
     parse_wanted,
+    unknown,
 )
 from sluice.clock import Clock, SystemClock
-from sluice.errors import WaitTimeoutError
+from sluice.errors import UsageError, WaitTimeoutError
 from sluice.kube.client import Client
 
 EXIT_CODES = {
@@ -63,7 +65,21 @@ def wait(
     ] = None,
     revision: Annotated[
         str | None,
-        typer.Option("--revision", help="Wait for this revision; default: the newest template's."),
+        typer.Option(
+            "--revision",
+            help="Wait for this revision, also for it to be applied; default: the newest "
+            "template's.",
+        ),
+    ] = None,
+    applied_within: Annotated[
+        float | None,
+        typer.Option(
+            "--applied-within",
+            parser=duration,
+            metavar="DURATION",
+            help="With --revision: first wait so long (exit 5) until the template is that "
+            "revision, whatever is known of it from earlier.",
+        ),
     ] = None,
     timeout: Timeout = 1800.0,
     quiet: Quiet = False,
@@ -74,8 +90,34 @@ def wait(
 ) -> None:
     """Wait for a rollout; exit 0 when it came, 3 when it rolled back instead, 5 when it is late."""
     parsed = [parse_wanted(text) for text in wanted or ["promoted"]]
+    if applied_within is not None and revision is None:
+        raise UsageError(
+            "--applied-within is about a commit that is on its way: say with --revision which "
+            "revision it brings (`sluice render -f FILE`)"
+        )
     client, namespace = connect(kubeconfig, context, namespace)
-    obj = get_rollout(client, name, namespace)
+    if applied_within is None or revision is None:
+        obj = get_rollout(client, name, namespace)
+    else:
+        clock = SystemClock()
+        begun = clock.monotonic()
+        applied = await_applied(
+            client,
+            namespace,
+            name,
+            revision,
+            seconds=min(applied_within, timeout),
+            clock=clock,
+            tell=lambda text: _tell(f"{namespace}/{name}: {text}", output, quiet=quiet),
+            warn=lambda text: _warn(text, quiet=quiet),
+        )
+        if applied.late or applied.object is None:
+            obj = applied.object or {"metadata": {"name": name, "namespace": namespace}}
+            late = Answer(Outcome.TIMED_OUT, applied.late)
+            _conclude(f"{namespace}/{name}", obj, parsed, late, output, quiet=quiet)
+            raise typer.Exit(EXIT_CODES[late.outcome])
+        obj = applied.object
+        timeout = max(0.0, timeout - (clock.monotonic() - begun))
     raise typer.Exit(
         wait_for(client, obj, parsed, revision, timeout=timeout, quiet=quiet, output=output)
     )
@@ -94,15 +136,7 @@ def wait_for(
 ) -> int:
     """Follow the rollout to its answer, tell the story, and return the exit code."""
     clock = clock or SystemClock()
-    # With a document on standard output, what people read goes where it does not mix with it.
-    told = sys.stdout if output is Output.TABLE else sys.stderr
-    story = Story()
-
-    def tell(line: str | None) -> None:
-        if line and not quiet:
-            told.write(f"{line}\n")
-            told.flush()
-
+    story, missing = Story(), ""
     meta = obj["metadata"]
     key = f"{meta['namespace']}/{meta['name']}"
     last, least, found = obj, int(meta.get("generation") or 0), None
@@ -120,7 +154,10 @@ def wait_for(
                 found = Answer(Outcome.NEVER, "it was deleted")
             elif int(change.object["metadata"].get("generation") or 0) >= least:
                 last = change.object
-                tell(story.line(last, clock.now()))
+                _tell(story.line(last, clock.now()), output, quiet=quiet)
+                if (why := unknown(last, revision)) and why != missing:
+                    missing = why
+                    _tell(f"{key}: {why}: waiting for it", output, quiet=quiet)
                 found = answer(last, wanted, revision)
             if found is not None:
                 break
@@ -128,7 +165,7 @@ def wait_for(
         pass
     if found is None:
         words = " or ".join(one.text for one in wanted)
-        late = f"not {words} within {timeout:g}s: {not_yet(last)}"
+        late = f"not {words} within {timeout:g}s: {not_yet(last, revision)}"
         found = Answer(Outcome.TIMED_OUT, late)
     _conclude(key, last, wanted, found, output, quiet=quiet)
     return EXIT_CODES[found.outcome]
@@ -168,6 +205,14 @@ def _document(obj: dict[str, Any], wanted: Sequence[Wanted], found: Answer) -> d
         candidate=(status.get("candidate") or status.get("rejected") or {}).get("revision"),
     )
     return document.model_dump(mode="json", by_alias=True)
+
+
+def _tell(line: str | None, output: Output, *, quiet: bool) -> None:
+    """With a document on standard output, what people read goes where it does not mix with it."""
+    if line and not quiet:
+        told = sys.stdout if output is Output.TABLE else sys.stderr
+        told.write(f"{line}\n")
+        told.flush()
 
 
 def _warn(text: str, *, quiet: bool) -> None:

@@ -69,7 +69,7 @@ def answer(obj: dict[str, Any], wanted: Sequence[Wanted], revision: str | None) 
     look = _Look(obj, RolloutStatus.model_validate(obj.get("status") or {}), revision)
     if revision is not None and (done := look.of_revision(wanted)):
         return done
-    if not look.current:
+    if not look.current or look.unknown():
         return None
     for one in wanted:
         test = _TESTS.get(one.kind)
@@ -79,8 +79,29 @@ def answer(obj: dict[str, Any], wanted: Sequence[Wanted], revision: str | None) 
     return look.end(wanted)
 
 
-def not_yet(obj: dict[str, Any]) -> str:
+def template_revision(obj: dict[str, Any]) -> str:
+    """The revision that the newest template has; "" where it has none."""
+    try:
+        return revision_of(obj["spec"]["template"]["spec"]["predictors"][0])
+    except (KeyError, IndexError, TypeError, SpecError):
+        return ""
+
+
+def unknown(obj: dict[str, Any], revision: str | None) -> str:
+    """That a revision is not there yet, as a sentence; "" when it is, or none is asked for."""
+    look = _Look(obj, RolloutStatus.model_validate(obj.get("status") or {}), revision)
+    if not look.unknown():
+        return ""
+    return (
+        f"revision {revision} is not applied: it is neither the template's "
+        f"({template_revision(obj) or '-'}), nor the candidate, the stable, or one of the history"
+    )
+
+
+def not_yet(obj: dict[str, Any], revision: str | None = None) -> str:
     """Why the time was up, as a sentence's second half."""
+    if missing := unknown(obj, revision):
+        return missing
     status = RolloutStatus.model_validate(obj.get("status") or {})
     generation, seen = obj["metadata"].get("generation"), status.observed_generation
     if seen != generation:
@@ -172,7 +193,7 @@ class _Look:
         status, revision = self.status, self.revision
         if status.candidate is not None and status.candidate.revision == revision:
             return None
-        if self.template_revision() == revision:
+        if template_revision(self.obj) == revision:
             return None  # it is, or is about to be, what the newest generation is about
         entry = next((e for e in status.history if e.revision == revision), None)
         kinds = {one.kind: one.text for one in wanted}
@@ -184,21 +205,17 @@ class _Look:
             if "promoted" in kinds:
                 return Answer(Outcome.MET, what, kinds["promoted"])
             return Answer(Outcome.NEVER, f"{what}: the newest template is another revision")
-        if entry is None:
-            return Answer(
-                Outcome.NEVER,
-                f"revision {revision} is neither the template's ({self.template_revision()}), nor "
-                "the candidate, the stable, or one of the history: see `sluice history`",
-            )
-        return _ended(entry, kinds)
+        return None if entry is None else _ended(entry, kinds)
 
-    def template_revision(self) -> str:
-        """The revision that the newest template has; "" where it has none."""
-        try:
-            predictor = self.obj["spec"]["template"]["spec"]["predictors"][0]
-            return revision_of(predictor)
-        except (KeyError, IndexError, TypeError, SpecError):
-            return ""
+    def unknown(self) -> bool:
+        """The revision asked for is nowhere: a commit may be on its way."""
+        status, revision = self.status, self.revision
+        known = (status.candidate, status.stable, *status.history)
+        return (
+            revision is not None
+            and template_revision(self.obj) != revision
+            and revision not in {one.revision for one in known if one is not None}
+        )
 
     def _why(self) -> str:
         reason = self.status.rollback_reason

@@ -2,6 +2,8 @@
 
 - `answers`: one HTTP answer as a schema and values, whatever kind of Seldon message it is
 - `pairs`: two answers to one request, and in what they differ
+- `checks`: one verdict on a share, and its words
+- `classes`: the same for every class that the stable predicts
 - `exact`: the interval of a share that is not known better than its sample
 - `totals`: all pairs together, with the verdict
 - `result`: what came of it, as data and as text

@@ -66,6 +66,18 @@ class Said:
         places = np.nan_to_num(self.numbers, nan=-np.inf).argmax(axis=1)
         return [names[place] if known else str(place) for place in places]
 
+    def classes(self) -> list[str] | None:
+        """The class of each row: its label, or its number where all are whole.
+
+        None for other numbers.
+        """
+        labels = self.labels()
+        if labels is not None or self.numbers is None or self.numbers.shape[1] != 1:
+            return labels
+        column = self.numbers[:, 0]
+        whole = bool(np.isfinite(column).all() and (column == np.round(column)).all())
+        return [f"{value:.0f}" for value in column] if whole else None
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import statistics
 
 _HALVINGS = 60
+MOST_TRIES = 1_000_000
+"""More than these are not looked for."""
 
 
+@functools.lru_cache(maxsize=1024)  # many classes have the same few numbers
 def interval(hits: int, tries: int, risk: float) -> tuple[float, float]:
     """Lower and upper limit; each is wrong with at most `risk`. (0, 1) without any try."""
     if not tries:
@@ -19,6 +24,28 @@ def interval(hits: int, tries: int, risk: float) -> tuple[float, float]:
 def tries_needed(share: float, risk: float) -> int:
     """How many hits in a row show more than `share`; the least a verdict of Pass can take."""
     return math.ceil(math.log(risk) / math.log(share)) if 0 < share < 1 else 1
+
+
+def tries_at(share: float, wanted: float, risk: float) -> int | None:
+    """About how many tries, of which `share` hit, show more than `wanted` (below `share`).
+
+    To two digits, rounded up: the next sample has another share anyway. None: over MOST_TRIES.
+    """
+    # From the normal limit of the binomial, with its half for continuity; then as exact as it gets.
+    more, spread = share - wanted, _normal(risk) * math.sqrt(wanted * (1.0 - wanted))
+    root = (spread + math.sqrt(spread * spread + 2.0 * more)) / (2.0 * more)
+    many = max(tries_needed(wanted, risk), math.ceil(min(root * root, MOST_TRIES)))
+    while many < MOST_TRIES and interval(round(share * many), many, risk)[0] < wanted:
+        many = math.ceil(many * 1.03)
+    if many >= MOST_TRIES:
+        return None
+    place: int = 10 ** max(0, len(str(many)) - 2)
+    return math.ceil(many / place) * place
+
+
+def _normal(risk: float) -> float:
+    """What a standard normal variable exceeds with that chance."""
+    return statistics.NormalDist().inv_cdf(1.0 - risk)
 
 
 def _where(chance: object, risk: float, *, rising: bool) -> float:

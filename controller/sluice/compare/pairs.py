@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +13,7 @@ from sluice.compare.answers import Answer, Said, read
 
 # Where nothing else is asked, numbers may differ by what a float loses on its way through JSON.
 SAME_NUMBER = 1e-6
+_NONE_AGREES = itertools.repeat(False)
 
 
 class What(enum.IntEnum):
@@ -28,8 +31,9 @@ class Difference:
     """Of one pair. `counted`: rows of the stable's answer, `agreeing`: those the candidate has too.
 
     Where the stable itself gave no answer, nothing is counted. `moved`: stable's and candidate's
-    label of each row that has one. `distances`: per row, absolute; `relative` to the stable's.
-    `by_column`: the greatest of each column.
+    label of each row that has one. `greatest` distance of a number, absolute; `relative` to the
+    stable's. `by_column`: the greatest of each column. `classes`: rows, and agreeing ones, of each
+    class that the stable predicts; None where it predicts numbers.
     """
 
     what: What
@@ -41,6 +45,7 @@ class Difference:
     greatest: float = 0.0
     relative: float = 0.0
     by_column: dict[str, float] | None = None
+    classes: Mapping[str, tuple[int, int]] | None = None
 
 
 def compare(stable: Answer, candidate: Answer, distance: float | None = None) -> Difference:
@@ -54,20 +59,26 @@ def compare(stable: Answer, candidate: Answer, distance: float | None = None) ->
     if reference is None:
         return Difference(What.NOTHING)
     if not candidate.ok:
-        return Difference(What.FAILED, counted=max(1, reference.rows))
+        return Difference(
+            What.FAILED, max(1, reference.rows), classes=_classes(reference, _NONE_AGREES)
+        )
     said = read(candidate)
     if said is None:
-        shown = (reference.schema.text(), "no message of a model")
-        return Difference(What.SCHEMA, max(1, reference.rows), fields=("kind",), schemas=shown)
+        return _other_schema(reference, ["kind"], "no message of a model")
     fields = reference.schema.differences(said.schema)
     if fields:
-        return Difference(
-            What.SCHEMA,
-            max(1, reference.rows),
-            fields=tuple(fields),
-            schemas=(reference.schema.text(), said.schema.text()),
-        )
+        return _other_schema(reference, fields, said.schema.text())
     return _rows(reference, said, distance)
+
+
+def _other_schema(reference: Said, fields: Sequence[str], found: str) -> Difference:
+    return Difference(
+        What.SCHEMA,
+        max(1, reference.rows),
+        fields=tuple(fields),
+        schemas=(reference.schema.text(), found),
+        classes=_classes(reference, _NONE_AGREES),
+    )
 
 
 def _rows(reference: Said, said: Said, distance: float | None) -> Difference:
@@ -80,7 +91,10 @@ def _rows(reference: Said, said: Said, distance: float | None) -> Difference:
     greatest = relative = 0.0
     by_column = None
     if _length(reference) != _length(said):  # of lists in JSON
-        return Difference(What.DISTANCE, reference.rows, moved=moved, greatest=np.inf)
+        return Difference(
+            What.DISTANCE, reference.rows, moved=moved, greatest=np.inf,
+            classes=_classes(reference, _NONE_AGREES),
+        )  # fmt: skip
     if reference.numbers is not None and said.numbers is not None and reference.numbers.size:
         # Missing in both is alike, missing in one as far away as can be.
         lost, also = np.isnan(reference.numbers), np.isnan(said.numbers)
@@ -101,8 +115,19 @@ def _rows(reference: Said, said: Said, distance: float | None) -> Difference:
         agree &= near
     return Difference(
         what, reference.rows, int(agree.sum()), moved=moved, greatest=greatest, relative=relative,
-        by_column=by_column,
+        by_column=by_column, classes=_classes(reference, agree),
     )  # fmt: skip
+
+
+def _classes(reference: Said, agree: Iterable[bool]) -> dict[str, tuple[int, int]] | None:
+    classes = reference.classes()
+    if classes is None:
+        return None
+    found: dict[str, tuple[int, int]] = {}
+    for name, same in zip(classes, agree, strict=False):
+        rows, agreeing = found.get(name, (0, 0))
+        found[name] = rows + 1, agreeing + bool(same)
+    return found
 
 
 def _length(said: Said) -> int:

@@ -86,11 +86,10 @@ def predictor_side(
     """One predictor's own Service. `inside` the cluster: by its name. Raises ApiError."""
     path = path_of(protocol, predictor)
     service = service_name(deployment, predictor)
-    port = urlsplit(address_of(deployment, namespace, predictor)).port or 8000
+    address = address_of(deployment, namespace, predictor)
+    port = urlsplit(address).port or 8000
     if inside:
-        # Without the cluster's domain, which need not be cluster.local.
-        url = f"http://{service}.{namespace}.svc:{port}"
-        return Url(url, timeout=timeout, parallel=parallel, path=path, outside=True)
+        return Url(address, timeout=timeout, parallel=parallel, path=path, outside=True)
     pod = _loopback(client, namespace, service)
     if pod is not None:
         return Url(f"http://{pod}:{port}", timeout=timeout, parallel=parallel, path=path)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+from sluice.compare.checks import Check, together
+from sluice.compare.classes import gravest
 from sluice.compare.pairs import What
-from sluice.compare.totals import Check, Example, Totals, latencies
+from sluice.compare.totals import Example, Totals, latencies
 
 _NAMES = {
     What.SCHEMA: "schema",
@@ -15,17 +17,19 @@ _NAMES = {
     What.DISTANCE: "distance",
 }
 _ROWS_SHOWN = 10
+_CLASSES_SHOWN, _LONGEST_NAME = 20, 30
 
 
 def data(totals: Totals, sides: dict[str, str]) -> dict[str, Any]:
     """The JSON of a comparison; docs/compare-answers.md says what each field means."""
+    checks = totals.checks()
     return {
-        "verdict": totals.verdict(),
+        "verdict": together(checks),
         "sides": sides,
         "requests": totals.requests,
         "rows": totals.rows,
         "agreeing": totals.agreeing,
-        "checks": [_check(one) for one in totals.checks()],
+        "checks": [_check(one) for one in checks],
         "codes": [
             {"stable": stable, "candidate": candidate, "requests": n}
             for (stable, candidate), n in totals.codes.most_common()
@@ -50,11 +54,17 @@ def data(totals: Totals, sides: dict[str, str]) -> dict[str, Any]:
 
 def text(totals: Totals, sides: dict[str, str]) -> list[str]:
     """Lines for people: the verdict, its checks, then what differs and the worst examples."""
-    lines = [f"{totals.verdict()}: {totals.requests} requests, {totals.rows} rows compared"]
+    checks = totals.checks()
+    lines = [f"{together(checks)}: {totals.requests} requests, {totals.rows} rows compared"]
     lines += [f"  {name:9}  {where}" for name, where in sides.items()]
     lines.append("")
-    for check in totals.checks():
-        lines.append(f"  {check.name:9}  {check.verdict:9}  {check.message}")
+    shown = gravest(checks, _CLASSES_SHOWN)
+    names = {one.name: _cut(one.name) for one in shown}
+    width = max(9, *map(len, names.values()))
+    for check in shown:
+        lines.append(f"  {names[check.name]:{width}}  {check.verdict:9}  {check.message}")
+    if len(shown) < len(checks):
+        lines.append(f"  {len(checks) - len(shown)} more classes, none of them graver: -o json")
     for words, n in (
         ("only the candidate failed", totals.only(stable_ok=True)),
         ("only the stable failed (not counted)", totals.only(stable_ok=False)),
@@ -96,14 +106,21 @@ def _labels(totals: Totals) -> list[str]:
         return []
     lines = ["", "  label                 rows  agree  others"]
     for label in sorted(became):
-        rows = sum(became[label].values())
-        same = became[label].get(label, 0)
+        answered = sum(became[label].values())
+        # As judged: with rows that were not answered alike, and with numbers too far away.
+        rows, same = totals.classes.counts.get(label, (answered, became[label].get(label, 0)))
         others = sorted(
             ((n, name) for name, n in became[label].items() if name != label), reverse=True
         )
+        if rows > answered:
+            others.insert(0, (rows - answered, "no such answer"))
         rest = ", ".join(f"{name} {n}" for n, name in others[:3])
         lines.append(f"  {label[:20]:20} {rows:>5} {100 * same / rows:>5.1f}%  {rest}".rstrip())
     return lines
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
 
 def _check(one: Check) -> dict[str, Any]:
@@ -114,6 +131,7 @@ def _check(one: Check) -> dict[str, Any]:
         "interval": [one.low, one.high],
         "wanted": one.wanted,
         "counted": one.counted,
+        "harmOnly": one.harm_only,
         "message": one.message,
     }
 

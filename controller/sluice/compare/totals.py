@@ -12,10 +12,20 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sluice.compare.answers import Answer
-from sluice.compare.exact import interval, tries_needed
+from sluice.compare.checks import (
+    HARM,
+    NO_DATA,
+    PASS,
+    UNDECIDED,
+    Check,
+    agreement,
+    percent,
+    together,
+)
+from sluice.compare.classes import Classes, PerClass
+from sluice.compare.exact import interval
 from sluice.compare.pairs import Difference, What, compare
 
-PASS, HARM, UNDECIDED, NO_DATA = "Pass", "Harm", "Undecided", "NoData"
 _LABELS = 200
 _COLUMNS = 200
 _TEXT = 400
@@ -25,26 +35,14 @@ _TEXT = 400
 class Tolerance:
     """What may differ. `agreement`: at least this share of rows must agree. `distance`: see
     `pairs.compare`. `slower`: Harm where more than half of the requests took the candidate more
-    than so many times as long. `risk` is that of a wrong Pass, and of a wrong Harm."""
+    than so many times as long. `per_class`: see `classes`. `risk` is that of a wrong Pass, and of a
+    wrong Harm, of the agreement and all classes together; latency has its own."""
 
     agreement: float = 0.99
     distance: float | None = None
     slower: float | None = None
+    per_class: PerClass | None = None
     risk: float = 0.025
-
-
-@dataclass(frozen=True)
-class Check:
-    """One verdict with its numbers; `low` and `high` are limits of the true `share`."""
-
-    name: str
-    verdict: str
-    share: float
-    low: float
-    high: float
-    wanted: float
-    counted: int
-    message: str
 
 
 @dataclass(frozen=True, order=True)
@@ -70,6 +68,7 @@ class Totals:
         self.fields: Counter[str] = Counter()
         self.schemas: tuple[str, str] | None = None
         self.moved: Counter[tuple[str, str]] = Counter()
+        self.classes = Classes()
         self.columns: dict[str, float] = {}
         self.greatest = self.relative = 0.0
         self.seconds = array("d"), array("d")
@@ -83,6 +82,8 @@ class Totals:
         self.codes[stable.code, candidate.code] += 1
         self.rows += found.counted
         self.agreeing += found.agreeing
+        if found.counted:
+            self.classes.add(found.classes)
         self.fields.update(found.fields)
         if found.what is What.SCHEMA:
             self.differing += 1
@@ -123,17 +124,15 @@ class Totals:
     # --- verdicts
 
     def checks(self) -> list[Check]:
-        """Schema, agreement, and latency where that is judged."""
+        """Schema, agreement, classes and latency where they are judged."""
         found = [self._schema(), self._agreement()]
+        if self.tolerance.per_class is not None:
+            found += self.classes.checks(self.tolerance.per_class, self.tolerance.risk)
         return [*found, self._latency()] if self.tolerance.slower is not None else found
 
     def verdict(self) -> str:
-        """Harm if any check says so, Pass if all do."""
-        verdicts = [check.verdict for check in self.checks()]
-        for one in (HARM, NO_DATA, UNDECIDED):
-            if one in verdicts:
-                return one
-        return PASS
+        """Harm if any check says so, Pass if all do that are waited for."""
+        return together(self.checks())
 
     def only(self, stable_ok: bool) -> int:
         """Requests that one side alone answered: the stable, or the candidate."""
@@ -158,24 +157,15 @@ class Totals:
 
     def _agreement(self) -> Check:
         wanted, risk = self.tolerance.agreement, self.tolerance.risk
-        low, high = interval(self.agreeing, self.rows, risk)
-        share = self.agreeing / self.rows if self.rows else 0.0
-        words = f"{_percent(share)} of {self.rows} rows agree ({_percent(low)} to {_percent(high)})"
         if not self.rows:
-            verdict, words = NO_DATA, "the stable answered no request"
-        elif wanted >= 1.0:  # no sample shows that all agree: what is asked is that these did
-            verdict = PASS if self.agreeing == self.rows else HARM
-            words += ", all were to"
-        elif low >= wanted:
-            verdict, words = PASS, f"{words}: at least {_percent(wanted)} is shown"
-        elif high < wanted:
-            verdict, words = HARM, f"{words}: less than {_percent(wanted)} is shown"
-        else:
-            least = tries_needed(wanted, risk)
-            more = f"; it takes at least {least} rows" if self.rows < least else ""
-            words = f"{words}: {_percent(wanted)} is neither shown nor ruled out{more}"
-            verdict = UNDECIDED
-        return Check("agreement", verdict, share, low, high, wanted, self.rows, words)
+            words = "the stable answered no request"
+            return Check("agreement", NO_DATA, 0.0, 0.0, 1.0, wanted, 0, words)
+        split = self.tolerance.per_class is not None and self.classes.judged
+        said = f"{percent(self.agreeing / self.rows)} of {self.rows} rows agree"
+        return agreement(
+            "agreement", self.agreeing, self.rows, wanted,
+            risk=risk, harm_risk=risk / 2 if split else risk, said=said,
+        )  # fmt: skip
 
     def _latency(self) -> Check:
         limit = self.tolerance.slower or 1.0
@@ -183,7 +173,7 @@ class Totals:
         slower = int((candidate > limit * stable).sum()) if len(stable) else 0
         low, high = interval(slower, len(stable), self.tolerance.risk)
         share = slower / len(stable) if len(stable) else 0.0
-        words = f"{_percent(share)} of requests took the candidate over {limit:g} times as long"
+        words = f"{percent(share)} of requests took the candidate over {limit:g} times as long"
         verdict = HARM if low > 0.5 else PASS if high < 0.5 else UNDECIDED
         if not len(stable):
             verdict, words = NO_DATA, "no request was answered by both"
@@ -216,11 +206,3 @@ def _ok(code: str) -> bool:
 def _short(text: str, most: int = _TEXT) -> str:
     text = " ".join(text.split())
     return text if len(text) <= most else f"{text[: most - 3]}..."
-
-
-def _percent(share: float) -> str:
-    # A share that is not whole must not look so.
-    text = f"{100 * share:.2f}"
-    if text == "100.00" and share < 1:
-        text = "99.99"
-    return text.rstrip("0").rstrip(".") + "%"

@@ -1,8 +1,8 @@
 """One-shot commands: an annotation bound to a revision, acknowledged in the status.
 
-The annotation `sluice.dev/command` holds JSON: ``{"id": …, "command": …, "revision": …, "by": …}``.
-The id makes it one-shot, the revision makes a late one harmless: a `promote` that was meant for
-another candidate is refused with a reason. Who gave it is what the client says, no proof.
+The annotation `sluice.dev/command` holds JSON: ``{"id": …, "command": …, "revision": …, "by": …,
+"why": …}``. The id makes it one-shot, the revision makes a late one harmless: a `promote` that was
+meant for another candidate is refused with a reason. Who gave it is what the client says, no proof.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sluice.api.rollout import COMMAND_ANNOTATION
-from sluice.api.status import CommandStatus, Phase
+from sluice.api.status import CommandStatus, Phase, RolloutStatus
 from sluice.api.times import to_wire
 from sluice.engine.draft import Draft
 from sluice.engine.gates import waiting
 from sluice.engine.preflight import awaited
+from sluice.engine.retraining_by_hand import refusal_to_retrain
 
 _LONGEST_NAME = 200
+LONGEST_WHY = 300
 
 
 class Command(StrEnum):
@@ -30,6 +32,7 @@ class Command(StrEnum):
     RESUME = "resume"
     ABORT = "abort"
     RETRY = "retry"
+    RETRAIN = "retrain"
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,16 @@ class Request:
     command: Command
     revision: str
     by: str = ""
+    why: str = ""
 
     def to_annotation(self) -> str:
         """The annotation's value."""
         content = {"id": self.id, "command": self.command, "revision": self.revision}
-        return json.dumps({**content, "by": self.by} if self.by else content)
+        told = {"by": self.by, "why": self.why}
+        return json.dumps({**content, **{key: value for key, value in told.items() if value}})
 
 
-def new_command(draft: Draft) -> Command | None:
+def new_command(draft: Draft) -> Request | None:
     """The command to carry out in this pass: acknowledged, or refused with its reason."""
     text = draft.inputs.rollout.annotations.get(COMMAND_ANNOTATION)
     if not text:
@@ -58,7 +63,8 @@ def new_command(draft: Draft) -> Command | None:
             str(raw["id"]),
             Command(raw["command"]),
             str(raw.get("revision", "")),
-            str(raw.get("by", ""))[:_LONGEST_NAME],
+            str(raw.get("by") or "")[:_LONGEST_NAME],
+            str(raw.get("why") or "")[:LONGEST_WHY],
         )
     except (ValueError, KeyError, TypeError):
         request = None
@@ -69,7 +75,7 @@ def new_command(draft: Draft) -> Command | None:
     if request is None:
         refusal = (
             f"the annotation {COMMAND_ANNOTATION} is not a command; use `sluice promote`, pause, "
-            "resume, abort or retry"
+            "resume, abort, retry or retrain"
         )
     else:
         refusal = refusal_of(draft, request)
@@ -82,30 +88,58 @@ def new_command(draft: Draft) -> Command | None:
             message=refusal or "accepted",
             at=to_wire(draft.now),
             by=(request.by or None) if request else None,
+            why=(request.why or None) if request else None,
         )
     )
     if refusal or request is None:
         draft.note("CommandRefused", f"{name}: {refusal}", warning=True)
         return None
     by = f" by {request.by}" if request.by else ""
-    draft.note("CommandAccepted", f"{name}{by} (revision {request.revision or '-'})")
-    return request.command
+    why = f": {request.why}" if request.why else ""
+    draft.note("CommandAccepted", f"{name}{by} (revision {request.revision or '-'}){why}")
+    return request
+
+
+def meant_for(status: RolloutStatus, command: Command) -> str:
+    """The revision that a command given now is about; "" for none."""
+    about_stable = command is Command.RETRAIN
+    current = status.stable if about_stable else status.candidate or status.rejected
+    return current.revision if current is not None else ""
 
 
 def refusal_of(draft: Draft, request: Request) -> str:
     """Why the command is not possible now; "" when it is."""
-    status = draft.status
-    current = status.candidate or status.rejected
-    if request.revision and current is not None and request.revision != current.revision:
+    current = meant_for(draft.status, request.command)
+    if request.revision and current and request.revision != current:
         return (
-            f"it was meant for revision {request.revision}, the current one is {current.revision}: "
+            f"it was meant for revision {request.revision}, the current one is {current}: "
             "look at `sluice status` and decide again"
         )
+    spec = draft.inputs.rollout.spec
+    monitoring = spec.monitoring
+    return refusal_now(
+        draft.status,
+        request.command,
+        spec_paused=spec.paused,
+        retrainable=monitoring is not None
+        and (monitoring.on_drift is not None or monitoring.on_decay is not None),
+    )
+
+
+def refusal_now(
+    status: RolloutStatus, command: Command, *, spec_paused: bool, retrainable: bool
+) -> str:
+    """Why a command is not possible as things stand; "" when it is.
+
+    `retrainable`: the spec declares a retraining.
+    """
+    if command is Command.RETRAIN:
+        return refusal_to_retrain(status, declared=retrainable)
     return refusal_in_phase(
         status.phase,
-        request.command,
+        command,
         paused=status.pause is not None,
-        spec_paused=draft.inputs.rollout.spec.paused,
+        spec_paused=spec_paused,
         waiting=bool(waiting(status)) and status.stable is not None,
         preflight=awaited(status),
     )
@@ -122,6 +156,7 @@ def refusal_in_phase(
 ) -> str:
     """Why a command is not possible in a phase; "" when it is. docs/commands.md has the table.
 
+    Not for `retrain`, which no phase hinders.
     `waiting`: a gate keeps a new template from starting. `preflight`: the candidate is ready, and
     waits for its preflight.
     """

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from sluice.api.gates import Moment
 from sluice.api.status import Phase, Revision, TrafficStatus
 from sluice.api.times import from_wire, to_wire
-from sluice.engine import gates, preflight
+from sluice.engine import gates, preflight, retraining_by_hand
 from sluice.engine.adopt import adopt, begin_life, restored
 from sluice.engine.asking import tell_the_end
 from sluice.engine.blue_green import baked, baking, finish, previewing
-from sluice.engine.commands import Command, new_command
+from sluice.engine.commands import Command, Request, new_command
 from sluice.engine.conditions import conclude
 from sluice.engine.draft import Draft
 from sluice.engine.freeze import note_freeze
@@ -57,8 +57,7 @@ def decide(inputs: Inputs) -> Decision:
     note_freeze(draft)
     _verify_traffic(draft)
     _pause_from_spec(draft)
-    command = new_command(draft)
-    _obey(draft, command)
+    _obey(draft, new_command(draft))
     _follow_template(draft)
     for _ in range(_MOST_TRANSITIONS):
         before = draft.status.phase
@@ -181,7 +180,10 @@ def _pause_from_spec(draft: Draft) -> None:
         draft.set(pause=None)
 
 
-def _obey(draft: Draft, command: Command | None) -> None:
+def _obey(draft: Draft, request: Request | None) -> None:
+    if request is None:
+        return
+    command = request.command
     if command is Command.PAUSE:
         draft.hold("Requested", "paused by command; `sluice resume` goes on")
         step = draft.status.step
@@ -202,6 +204,8 @@ def _obey(draft: Draft, command: Command | None) -> None:
         draft.enter(Phase.IDLE, "trying the rejected revision again", rejected=None)
     elif command in (Command.PROMOTE, Command.PROMOTE_FULL):
         _promote(draft, full=command is Command.PROMOTE_FULL)
+    elif command is Command.RETRAIN:
+        retraining_by_hand.begin(draft, by=request.by, why=request.why)
 
 
 def _restart_the_undecided_clock(draft: Draft) -> None:

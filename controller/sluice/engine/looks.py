@@ -54,9 +54,7 @@ def open_checks(draft: Draft, checks: tuple[CheckStatus, ...], *, last: bool) ->
     """Why the step may not be left, one phrase a check; empty when it may."""
     if draft.inputs.metrics_problem:
         return [f"holding, the metrics cannot be read: {draft.inputs.metrics_problem}"]
-    wanted = {check.name for check in draft.inputs.policy.checks}
-    seen = {check.name for check in checks}
-    if wanted - seen:
+    if _unmeasured(draft, checks):
         return ["no measurement yet"]
     phrases = []
     copies = draft.status.phase in (Phase.SHADOWING, Phase.PREVIEWING)
@@ -91,6 +89,9 @@ def undecided_for_long(draft: Draft, began: float) -> None:
     if last is not None and last.accepted and last.command == "resume":
         began = max(began, from_wire(last.at) or began)  # a resume starts the clock anew
     left = began + rule.after - draft.now
+    if left <= 0 and _unmeasured(draft, draft.inputs.checks) and not draft.inputs.metrics_problem:
+        # After a restart, say: the next pulse brings an answer, or tells why there is none.
+        left = WAITING_SECONDS
     if left > 0:
         draft.look_again_in(left)
         return
@@ -99,6 +100,11 @@ def undecided_for_long(draft: Draft, began: float) -> None:
         begin_rollback(draft, "Undecided", text)
     else:
         draft.hold("Undecided", text)
+
+
+def _unmeasured(draft: Draft, checks: tuple[CheckStatus, ...]) -> bool:
+    """Whether the metrics were not looked at yet, for one check at least."""
+    return bool({c.name for c in draft.inputs.policy.checks} - {c.name for c in checks})
 
 
 def _unseen(draft: Draft) -> bool:

@@ -26,6 +26,7 @@ from sluice.engine.rollback import begin_rollback
 _RETRY_BASE, _RETRY_CAP = 5.0, 60.0
 # How often to say how far it is. Seconds.
 _PROGRESS_SECONDS = 10.0
+_QUESTION = {"requests", "agreement", "distance", "per_class", "slower"}
 _PASSED = (PreflightState.PASSED, PreflightState.SKIPPED)
 
 
@@ -132,9 +133,8 @@ def skipped_for_all(status: RolloutStatus) -> bool:
 def question_of(draft: Draft, asked: Preflight) -> str:
     """The same for the same pair, requests' place and tolerance: after a restart, and in a later
     rollout of the same revision."""
-    what = asked.model_dump(
-        mode="json", include={"requests", "agreement", "distance", "slower"}, exclude_none=True
-    )
+    # What is not asked for stays out: with None in it, what had passed would be asked again.
+    what = asked.model_dump(mode="json", include=_QUESTION, exclude_none=True)
     rollout = draft.inputs.rollout
     parts = [rollout.uid, draft.stable().revision, draft.candidate().revision, what]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]

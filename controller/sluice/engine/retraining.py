@@ -26,9 +26,13 @@ from sluice.engine.facts import Question
 from sluice.engine.inputs import Note
 from sluice.engine.monitoring import DECAYED, DRIFTED, Answer
 
+REQUESTED = "Requested"
+ON_DRIFT, ON_DECAY = "onDrift", "onDecay"
 WEEK = 7 * 86_400.0
 KEPT = 20
 POLL_SECONDS = 15.0
+AT_ONCE = 0.1
+"""Seconds until it is started: after the status was written."""
 ROLLOUT_LABEL = "sluice.dev/model-rollout"
 RETRAINING_LABEL = "sluice.dev/retraining"
 REASON_VARIABLE = "SLUICE_RETRAIN_REASON"
@@ -64,9 +68,13 @@ def open_one(status: MonitoringStatus | None) -> Retraining | None:
     return next((one for one in entries if one.state.open), None)
 
 
-def reaction_to(spec: Monitoring, trigger: str) -> Reaction | None:
-    """What the spec wants done when this condition is True."""
-    return spec.on_drift if trigger == DRIFTED else spec.on_decay
+def reaction_to(spec: Monitoring, entry: Retraining) -> Reaction | None:
+    """What the spec wants done for this retraining; None: nothing any more."""
+    field = entry.reaction or _FIELDS[entry.trigger]
+    return spec.on_drift if field == ON_DRIFT else spec.on_decay
+
+
+_FIELDS = {DRIFTED: ON_DRIFT, DECAYED: ON_DECAY, REQUESTED: ON_DRIFT}
 
 
 def to_be_looked_at(
@@ -75,7 +83,7 @@ def to_be_looked_at(
     """Whether to start it, or to see what became of it: not what is no longer wanted."""
     if entry.state is RetrainingState.RUNNING:
         return True
-    return current and _wanted(spec, answers, entry.trigger)
+    return entry.trigger == REQUESTED or (current and _wanted(spec, answers, entry.trigger))
 
 
 def step(
@@ -109,18 +117,34 @@ def step(
         return Step(entries, tuple(notes))
     if (wait := _allowed_in(spec, entries, now)) > 0:
         return Step(entries, tuple(notes), wait)
+    entries = with_a_new_one(rollout, found, entries, wanted, now)
+    notes.append(Note("RetrainingDue", f"{wanted}: {answers[wanted][2]}", warning=True))
+    return Step(entries, tuple(notes), AT_ONCE)
+
+
+def with_a_new_one(
+    rollout: Rollout,
+    found: MonitoringStatus,
+    entries: list[Retraining],
+    trigger: str,
+    now: float,
+    **told: str | None,
+) -> list[Retraining]:
+    """`entries` with one more in front, Pending: it is started once that is written.
+
+    `told` are fields that only a requested one has.
+    """
     number = entries[0].number + 1 if entries else 1
     new = Retraining(
         number=number,
         id=hashlib.sha256(f"{rollout.uid}/{number}/{to_wire(now)}".encode()).hexdigest()[:10],
-        trigger=wanted,
+        trigger=trigger,
         state=RetrainingState.PENDING,
         at=to_wire(now),
         revision=found.revision,
         features=[row.name for row in found.features if row.drifted][:KEPT],
     )
-    notes.append(Note("RetrainingDue", f"{wanted}: {answers[wanted][2]}", warning=True))
-    return Step(_kept([new, *entries]), tuple(notes), 0.1)
+    return _kept([new.model_copy(update=told), *entries])
 
 
 def _kept(entries: list[Retraining]) -> list[Retraining]:
@@ -154,7 +178,8 @@ def _moved(
         )
         notes.extend(_notes(entry, after))
         return after
-    over = current and not _wanted(spec, answers, entry.trigger)
+    asked = entry.trigger == REQUESTED
+    over = current and not asked and not _wanted(spec, answers, entry.trigger)
     if entry.state is RetrainingState.PENDING and over:
         message = f"{entry.trigger} is not so any more"
         return entry.model_copy(
@@ -183,7 +208,8 @@ def _notes(before: Retraining, after: Retraining) -> list[Note]:
 
 def _wanted(spec: Monitoring, answers: Mapping[str, Answer], trigger: str) -> bool:
     said = answers.get(trigger)
-    return said is not None and said[0] == "True" and reaction_to(spec, trigger) is not None
+    reaction = spec.on_drift if trigger == DRIFTED else spec.on_decay
+    return said is not None and said[0] == "True" and reaction is not None
 
 
 def _allowed_in(spec: Monitoring, entries: list[Retraining], now: float) -> float:
@@ -208,6 +234,8 @@ def request_body(rollout: Rollout, found: MonitoringStatus, entry: Retraining) -
         "id": entry.id,
         "number": entry.number,
         "reason": entry.trigger,
+        "by": entry.by,
+        "why": entry.why,
         "at": entry.at,
         "rollout": {
             "namespace": rollout.namespace,

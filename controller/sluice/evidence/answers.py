@@ -233,8 +233,9 @@ def _differ(what: str, stable: set[str], candidate: set[str]) -> Incomparable | 
     ]
     return Incomparable(
         "AnswersNotComparable",
-        f"the two versions have other {what}: {'; '.join(only)}. Give both profiles the same, or "
-        "take this check out for this rollout",
+        f"the two versions have other {what}: {'; '.join(only)}. Give both profiles the same "
+        "(bins: make the candidate's with `--like` the stable's), or take this check out for this "
+        "rollout",
     )
 
 

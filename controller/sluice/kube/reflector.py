@@ -19,6 +19,7 @@ from sluice.errors import (
 )
 from sluice.kube.client import Client
 from sluice.kube.resources import Resource
+from sluice.kube.sharing import Shared
 from sluice.kube.watching import WatchEvent, WatchStream
 
 Object = dict[str, Any]
@@ -36,6 +37,7 @@ BACKOFF_CAP = 30.0
 # backup knows it not): list again.
 RELIST_AFTER_FAILURES = 3
 
+_SHARED = Shared()  # of all kinds: names and labels are the same in several
 _log = structlog.get_logger(__name__)
 
 
@@ -199,7 +201,7 @@ class Reflector:
             limit=self._page_limit,
         )
         self.relists += 1
-        current = {key_of(item): self._trim(item) for item in found.items}
+        current = {key_of(item): self._kept(item) for item in found.items}
         for key in [key for key in self.keys() if key not in current]:
             self._remove(key, None)
         for key, obj in current.items():
@@ -232,11 +234,14 @@ class Reflector:
     def _receive(self, event: WatchEvent) -> None:
         obj = event.object
         if event.type == "DELETED":
-            self._remove(key_of(obj), self._trim(obj))
+            self._remove(key_of(obj), self._kept(obj))
         elif event.type in ("ADDED", "MODIFIED"):
-            self._store(key_of(obj), self._trim(obj))
+            self._store(key_of(obj), self._kept(obj))
         # After the delivery, and for bookmarks alone: from here a broken watch goes on.
         self._version = obj["metadata"].get("resourceVersion") or self._version
+
+    def _kept(self, obj: Object) -> Object:
+        return _SHARED.of(self._trim(obj))
 
     def _store(self, key: Key, new: Object) -> None:
         with self._lock:

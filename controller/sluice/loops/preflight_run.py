@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -25,8 +25,10 @@ from sluice.api.status import Verdict
 from sluice.clock import Clock
 from sluice.compare.answers import Answer
 from sluice.compare.asking import Side, ask_both
+from sluice.compare.checks import Check, together
+from sluice.compare.classes import CLASSES, PREFIX, PerClass, gravest, in_short, of_class
 from sluice.compare.lines import content_of, requests_in
-from sluice.compare.totals import Check, Tolerance, Totals, latencies
+from sluice.compare.totals import Tolerance, Totals, latencies
 from sluice.engine.preflight_facts import PreflightWish
 from sluice.errors import ApiError, ForbiddenError, NotFoundError, RequestsError, SluiceError
 
@@ -35,6 +37,7 @@ _TRIES_AFTER = (0.2, 0.5, 1.0, 2.0, 4.0)
 # More labels than this are free text, which is not for a status.
 _MOST_LABELS, _LONGEST_LABEL, _MOVES_SHOWN = 20, 60, 10
 _LONGEST_MESSAGE = 400
+_CLASSES_KEPT, _CLASSES_TOLD = 20, 3
 # Answers that are under way when the time is up get this long to end, seconds.
 _GRACE = 1.0
 
@@ -118,7 +121,7 @@ class Attempt:
 
     def _ask(self, content: bytes) -> Fields:
         spec = self.wish.spec
-        totals = Totals(Tolerance(spec.agreement, spec.distance, spec.slower), spec.examples)
+        totals = Totals(_tolerance(spec), spec.examples)
         stable = self._way("stable", self.wish.stable)
         candidate = self._way("candidate", self.wish.candidate)
         ended, late = threading.Event(), threading.Event()
@@ -185,10 +188,9 @@ class _Patient:
 
 def told(totals: Totals, spec: Preflight, total: int, seconds: float) -> Fields:
     """The fields of what was compared. Too few answers, for want of time too, are Undecided."""
-    verdict = Verdict(totals.verdict())
-    checks = [_discreet(one, spec) for one in totals.checks()]
-    worst = [check for check in checks if check.verdict == verdict.value]
-    message = "; ".join(f"{check.name}: {check.message}" for check in worst or checks)
+    every = _discreet(totals.checks(), spec)
+    verdict, checks = Verdict(together(every)), gravest(every, _CLASSES_KEPT)
+    message = _in_words(checks, verdict)
     reason: str | None = None
     if verdict is Verdict.HARM:
         state = PreflightState.FAILED
@@ -207,9 +209,11 @@ def told(totals: Totals, spec: Preflight, total: int, seconds: float) -> Fields:
         )
     elif verdict is Verdict.PASS:
         state = PreflightState.PASSED
-        message = "; ".join(f"{check.name}: {check.message}" for check in checks)
+        classes = in_short(every)
+        message += f"; {classes}" if classes else ""
     else:
-        state, reason = PreflightState.UNDECIDED, "NotShown"
+        nothing = any(check.name == CLASSES and check.verdict == verdict for check in checks)
+        state, reason = PreflightState.UNDECIDED, "NoClasses" if nothing else "NotShown"
     return {
         "state": state,
         "verdict": verdict,
@@ -228,6 +232,7 @@ def told(totals: Totals, spec: Preflight, total: int, seconds: float) -> Fields:
                 high=one.high,
                 wanted=one.wanted,
                 counted=one.counted,
+                harm_only=one.harm_only,
             )
             for one in checks
         ],
@@ -252,14 +257,41 @@ def told(totals: Totals, spec: Preflight, total: int, seconds: float) -> Fields:
     }
 
 
-def _discreet(check: Check, spec: Preflight) -> Check:
-    """Of a schema the names are answers too: keys of JSON, say. And some have thousands."""
-    message = check.message
-    if check.name == "schema" and not spec.examples:
-        message = message.partition(": ")[0]
-    if len(message) > _LONGEST_MESSAGE:
-        message = message[: _LONGEST_MESSAGE - 1] + "…"
-    return replace(check, message=message)
+def _tolerance(spec: Preflight) -> Tolerance:
+    classes = spec.per_class
+    per_class = PerClass(classes.agreement, classes.least_rows) if classes else None
+    return Tolerance(spec.agreement, spec.distance, spec.slower, per_class)
+
+
+def _in_words(checks: Sequence[Check], verdict: Verdict) -> str:
+    """The checks that made the verdict. Of classes the gravest: the others are in the status."""
+    made = [one for one in checks if one.verdict == verdict.value]
+    if verdict is Verdict.PASS:
+        made = [one for one in made if not of_class(one)]
+    elif verdict is not Verdict.HARM:
+        made = [one for one in made if not one.harm_only]
+    told = gravest(made, _CLASSES_TOLD)
+    words = "; ".join(f"{one.name}: {one.message}" for one in told)
+    return words + (f"; and {len(made) - len(told)} more classes" if len(told) < len(made) else "")
+
+
+def _discreet(checks: Sequence[Check], spec: Preflight) -> list[Check]:
+    """Of a schema the names are answers too: keys of JSON, say. And some have thousands.
+
+    So are the names of classes: without examples they are numbered, the most frequent first.
+    """
+    told, number = [], 0
+    for check in checks:
+        name, message = check.name, check.message
+        if of_class(check):
+            number += 1
+            name = f"{PREFIX}#{number}" if not spec.examples else name
+        if name == "schema" and not spec.examples:
+            message = message.partition(": ")[0]
+        if len(message) > _LONGEST_MESSAGE:
+            message = message[: _LONGEST_MESSAGE - 1] + "…"
+        told.append(replace(check, name=name, message=message))
+    return told
 
 
 def _moved(totals: Totals) -> list[LabelMove]:

@@ -59,7 +59,7 @@ class Retrainer:
             return self._running(rollout, entry.job)
         if spec is None or self._dry_run:
             return None
-        reaction = reaction_to(spec, entry.trigger)
+        reaction = reaction_to(spec, entry)
         if reaction is None:
             return Outcome(RetrainingState.CANCELLED, "the spec asks for none any more")
         body = request_body(rollout, status, entry)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 
-from sluice.api.monitoring_status import FeatureRow, MonitoringStatus
+from sluice.api.monitoring_status import FeatureRow, MonitoringStatus, Retraining
 from sluice.api.status import RolloutStatus
 from sluice.report import page as html
 from sluice.report.plots import GREY, STABLE
@@ -44,7 +44,7 @@ def monitored(status: RolloutStatus) -> list[str]:
             [
                 str(one.number),
                 one.state.value,
-                f"{one.trigger}: {', '.join(one.features)}" if one.features else one.trigger,
+                _occasion(one),
                 one.job or one.told or "-",
                 one.at,
                 one.ended_at or "-",
@@ -54,6 +54,13 @@ def monitored(status: RolloutStatus) -> list[str]:
         ]
         parts.append(html.table(headers, rows))
     return parts
+
+
+def _occasion(one: Retraining) -> str:
+    """The condition or the person, and what was said with it."""
+    by = f" by {one.by}" if one.by else ""
+    told = [text for text in (one.why, ", ".join(one.features)) if text]
+    return f"{one.trigger}{by}{': ' if told else ''}{'; '.join(told)}"
 
 
 def _features(found: MonitoringStatus) -> str:

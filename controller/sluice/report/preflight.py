@@ -21,7 +21,7 @@ def preflight(found: PreflightStatus) -> str:
     ]
     parts = [html.table(["", ""], rows)]
     if found.checks:
-        headers = ["Check", "Verdict", "Share", "95% interval", "Wanted", "Of", "Why"]
+        headers = ["Check", "Verdict", "Share", "Limits", "Wanted", "Of", "Why"]
         parts.append(html.table(headers, [_check(one) for one in found.checks]))
     if found.answers:
         headers = ["Side", "Failed alone", "p50 ms", "p95 ms", "p99 ms"]
@@ -56,10 +56,11 @@ def _requests(found: PreflightStatus) -> str:
 def _check(one: PreflightCheck) -> list[str]:
     verdict = one.verdict.value
     good, bad = verdict == "Pass", verdict == "Harm"
+    aside = " (not waited for)" if one.harm_only else ""
     known = one.low is not None and one.high is not None
     return [
         one.name,
-        html.mark(verdict, good=good) if good or bad else verdict,
+        html.mark(verdict, good=good) if good or bad else verdict + aside,
         _percent(one.share),
         f"{_percent(one.low)} to {_percent(one.high)}" if known else "-",
         _percent(one.wanted),

@@ -189,7 +189,7 @@ class ControlPlane:
                 "--log-level=warn",
             ],
             ready=lambda: _answers(f"{client}/health"),
-            deadline=20,
+            deadline=120,
         )
 
     def _start_api_server(self) -> None:
@@ -221,7 +221,7 @@ class ControlPlane:
                 "--v=1",
             ],
             ready=self.ready,
-            deadline=60,
+            deadline=180,
             grace=1.0,  # it would wait a minute for the watches of others to end
         )
 

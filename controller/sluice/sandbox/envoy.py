@@ -70,7 +70,7 @@ class Envoy:
                 "warn",
             ],
             ready=self._learn_ports,
-            deadline=20,
+            deadline=120,
             grace=2.0,
         )
 

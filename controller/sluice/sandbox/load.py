@@ -23,7 +23,7 @@ import aiohttp
 # Flowers as in the iris data: mean sepal length and width, petal length and width (cm) by species.
 _SPECIES = ((5.0, 3.4, 1.5, 0.25), (5.9, 2.8, 4.3, 1.3), (6.6, 3.0, 5.6, 2.0))
 _SPREAD = 0.3
-_TIMEOUT_SECONDS = 5.0
+_TIMEOUT_SECONDS = 5.0  # by default
 
 
 SPECIES = ("setosa", "versicolor", "virginica")
@@ -78,7 +78,13 @@ async def shoot(
 
 
 async def run(
-    url: str, rate: float, out: IO[str], seed: int, seconds: float | None, petals: float
+    url: str,
+    rate: float,
+    out: IO[str],
+    seed: int,
+    seconds: float | None,
+    petals: float,
+    patience: float = _TIMEOUT_SECONDS,
 ) -> None:
     """Shoot until SIGTERM or for `seconds`; waits for the answers under way."""
     stop = asyncio.Event()
@@ -86,7 +92,7 @@ async def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     rng = random.Random(seed)  # noqa: S311 - test data
-    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
+    timeout = aiohttp.ClientTimeout(total=patience)
     connector = aiohttp.TCPConnector(limit=200)
     under_way: set[asyncio.Task[Any]] = set()
     headers = {"Content-Type": "application/json"}
@@ -108,7 +114,7 @@ async def run(
             if shot % 10 == 0:
                 out.flush()
         if under_way:
-            await asyncio.wait(under_way, timeout=_TIMEOUT_SECONDS)
+            await asyncio.wait(under_way, timeout=patience)
     out.flush()
 
 
@@ -120,10 +126,26 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=None)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--petals", type=float, default=0.0, help="cm that petals are longer")
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=_TIMEOUT_SECONDS,
+        help="seconds after which an answer is given up",
+    )
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     with asked.out.open("a", buffering=1 << 16) as out:
-        asyncio.run(run(asked.url, asked.rate, out, asked.seed, asked.seconds, asked.petals))
+        asyncio.run(
+            run(
+                asked.url,
+                asked.rate,
+                out,
+                asked.seed,
+                asked.seconds,
+                asked.petals,
+                asked.timeout,
+            )
+        )
     sys.exit(0)
 
 

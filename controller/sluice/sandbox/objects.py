@@ -70,7 +70,7 @@ def apply(client: Client, obj: dict[str, Any], *, namespace: str = "default") ->
     return answer
 
 
-def await_established(client: Client, names: Iterable[str], *, seconds: float = 20.0) -> None:
+def await_established(client: Client, names: Iterable[str], *, seconds: float = 120.0) -> None:
     """Wait until CRDs are served. Raises SandboxError naming the one that is not."""
     pause = threading.Event()
     for name in names:
@@ -85,7 +85,7 @@ def await_established(client: Client, names: Iterable[str], *, seconds: float = 
             raise SandboxError(f"the CRD {name} was not served within {seconds:.0f} s")
 
 
-def apply_when_served(client: Client, obj: dict[str, Any], *, seconds: float = 10.0) -> None:
+def apply_when_served(client: Client, obj: dict[str, Any], *, seconds: float = 60.0) -> None:
     """Apply an object of a kind whose CRD has just been made (its path may answer 404 a while)."""
     pause = threading.Event()
     for _ in range(int(seconds / 0.1)):
@@ -104,16 +104,16 @@ def await_allowed(
     *,
     allowed: bool = True,
     namespace: str = "",
-    seconds: float = 30.0,
+    seconds: float = 120.0,
 ) -> None:
     """Wait until the API server grants `user` all that `rules` say, or (`allowed` False) nothing.
 
     It reads roles and bindings from copies of its own, so a change of them holds a moment later.
-    `namespace` "" asks for the whole cluster. Rules for named objects and for URLs are left out.
+    `namespace` "" asks for the whole cluster. Rules for URLs are left out.
     Raises SandboxError naming what is still otherwise.
     """
     pause = threading.Event()
-    wanted = [_asked(rule, namespace) for rule in rules if not rule.get("resourceNames")]
+    wanted = [_asked(rule, namespace) for rule in rules]
     for attributes in (one for each in wanted for one in each):
         review = {
             "apiVersion": "authorization.k8s.io/v1",
@@ -137,13 +137,15 @@ def _asked(rule: dict[str, Any], namespace: str) -> Iterator[dict[str, str]]:
         for resource in rule.get("resources", ()):
             plural, _, subresource = resource.partition("/")
             for verb in rule["verbs"]:
-                yield {
-                    "group": group,
-                    "resource": plural,
-                    "subresource": subresource,
-                    "verb": verb,
-                    "namespace": namespace,
-                }
+                for name in rule.get("resourceNames") or ("",):
+                    yield {
+                        "group": group,
+                        "resource": plural,
+                        "subresource": subresource,
+                        "verb": verb,
+                        "namespace": namespace,
+                        "name": name,
+                    }
 
 
 def bound_to_users(objects: list[dict[str, Any]], people: Iterable[str]) -> list[dict[str, Any]]:

@@ -94,7 +94,7 @@ class Supervisor:
         clean_env: bool = False,
         cwd: Path | None = None,
         ready: Probe | None = None,
-        deadline: float = 30.0,
+        deadline: float = 120.0,
         grace: float = 5.0,
     ) -> Process:
         """Start a process; with `ready`, return when that is true (a probe must not block long).

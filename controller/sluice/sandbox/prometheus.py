@@ -154,7 +154,7 @@ class Prometheus:
                 "--log.level=warn",
             ],
             ready=self.ready,
-            deadline=30,
+            deadline=120,
             grace=10.0,
         )
 

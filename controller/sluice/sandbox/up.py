@@ -260,7 +260,7 @@ class Sandbox:
                 [*argv, *self.options.controller_args, *args],
                 env={"POD_NAMESPACE": SYSTEM_NAMESPACE, "POD_NAME": name},
                 ready=lambda: _answers(f"http://127.0.0.1:{port}/healthz"),
-                deadline=60,
+                deadline=180,
             )
 
     def stop_controller(self, index: int = 0, *, crash: bool = False) -> None:

@@ -116,8 +116,11 @@ def service_name(sdep: str, predictor: Frozen) -> str:
 
 
 def address_of(sdep: str, namespace: str, predictor: Frozen) -> str:
-    """Where a predictor's own Service answers REST inside the cluster, whatever its traffic."""
-    host = f"{service_name(sdep, predictor)}.{namespace}.svc.cluster.local"
+    """Where a predictor's own Service answers REST inside the cluster, whatever its traffic.
+
+    Without the cluster's domain: pods find the name with their search list, whatever the domain is.
+    """
+    host = f"{service_name(sdep, predictor)}.{namespace}.svc"
     no_engine = (predictor.get("annotations") or {}).get(NO_ENGINE_ANNOTATION)
     # Without an engine the first model container answers on its own port.
     port = FIRST_HTTP_PORT if str(no_engine).lower() == "true" else ENGINE_HTTP_PORT

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sluice.api.preflight import Preflight
-from sluice.compare.exact import tries_needed
+from sluice.api.preflight import Preflight, PreflightPerClass
+from sluice.compare.classes import PerClass
+from sluice.compare.exact import tries_at, tries_needed
 from sluice.compare.lines import content_of, requests_in, rows_of
 from sluice.compare.totals import Tolerance
 from sluice.errors import RequestsError
@@ -55,11 +56,42 @@ def _enough(preflight: Preflight, rows: int, requests: int) -> list[Finding]:
         )
         fix = "send more requests, or lower agreement; 1 asks for no more than that all agree"
         found.append(Finding(Level.ERROR, f"{_WHERE}.agreement", what, fix))
+    if preflight.per_class is not None and preflight.per_class.agreement < 1.0:
+        found.append(_classes(preflight.per_class, rows))
     if preflight.slower is not None and requests < (halves := tries_needed(0.5, Tolerance().risk)):
         what = f"{requests} requests can never show that fewer than half are slower: {halves} can"
         fix = "send more requests, or remove slower"
         found.append(Finding(Level.ERROR, f"{_WHERE}.slower", what, fix))
     return found
+
+
+def _classes(asked: PreflightPerClass, rows: int) -> Finding:
+    """What of the classes so many rows can show. Which they are, only the stable says."""
+    wanted, risk = asked.agreement, Tolerance().risk
+    least, waited = tries_needed(wanted, risk), PerClass(wanted, asked.least_rows).waited_from(risk)
+    where = f"{_WHERE}.perClass"
+    if rows < least:
+        what = (
+            f"{rows:,} rows can never show that {wanted:.4g} of a class agree, even if all do: "
+            f"that takes {least:,} of that class"
+        )
+        if rows < waited:
+            what += "; only harm is judged"
+        fix = "send more requests of each class, or lower perClass.agreement"
+        return Finding(Level.WARNING if rows < waited else Level.ERROR, where, what, fix)
+    what = f"a class is shown to agree with at least {least:,} rows of it, here {least / rows:.2g}"
+    what += " of all rows; "
+    if waited < least:
+        what += f"the rollout waits for one with {waited:,} rows that cannot show it"
+        fix = f"send {least:,} requests of each class at least, or remove leastRows"
+    else:
+        what += f"of one with fewer than {waited:,} only harm is judged"
+        fix = f"see that the classes you care about have {max(least, waited):,}; {least:,} are "
+        fix += "enough only where all agree"
+        half = (1.0 + wanted) / 2
+        if more := tries_at(half, wanted, risk):
+            fix += f", {more:,} where {half:.4g} do"
+    return Finding(Level.NOTE, where, what, fix)
 
 
 def _config_map(namespace: str, name: str, documents: Sequence[Document]) -> Document | None:

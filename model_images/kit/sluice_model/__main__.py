@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sluice_model import making, profile
+from sluice_model.likeness import MOST_OUTSIDE, likeness
 from sluice_model.making import Wish
 from sluice_model.profile import Profile, ProfileError
 from sluice_model.series import Plan
@@ -54,6 +55,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--tag", action="append", default=[], metavar="NAME=A,B", help="a tag of meta.tags")
     add("--output-key", help="where the predictions are in an answer that is a dict")
     add("--max-series", type=int, help="limit over all series of a pod")
+    add("--like", type=Path, help="profile of the version before: keep its bins where they fit")
+    add(
+        "--most-outside", type=float, default=MOST_OUTSIDE, metavar="SHARE",
+        help="with --like: warn where more of the rows lie outside of the bins kept",
+    )  # fmt: skip
     add("--check", action="store_true", help="compare with the file instead of writing it")
     show = commands.add_parser("show", help="show a profile's bins, counts and series")
     show.set_defaults(run=_show)
@@ -64,6 +70,11 @@ def _parser() -> argparse.ArgumentParser:
 def _profile(given: argparse.Namespace) -> int:
     if given.bins < 2 or given.categories < 1:
         raise ProfileError("expected at least 2 --bins and 1 of --categories")
+    if not 0 <= given.most_outside < 1:
+        raise ProfileError(
+            f"expected a share below 1 for --most-outside, found {given.most_outside}"
+        )
+    like = profile.load(given.like) if given.like else None
     wish = Wish(
         name=given.name,
         version=given.version,
@@ -81,10 +92,13 @@ def _profile(given: argparse.Namespace) -> int:
         tags=dict(_tag(text) for text in given.tag),
         output_key=given.output_key,
         limit=given.max_series,
+        like=like,
     )
     training = making.read_csv(given.training)
     held_out = making.read_csv(given.holdout) if given.holdout else None
     made = making.make(training, wish, _model(given.model), held_out)
+    if like is not None:
+        _say_likeness(made, like, given)
     if given.check:
         same = given.out.is_file() and given.out.read_text() == made.text()
         print(f"{given.out}: {'as made here' if same else 'not as made here'}")
@@ -92,6 +106,15 @@ def _profile(given: argparse.Namespace) -> int:
     given.out.write_text(made.text())
     print(f"{given.out}: {made.rows} rows, {Plan(made).total} series a pod, hash {made.hash}")
     return 0
+
+
+def _say_likeness(made: Profile, like: Profile, given: argparse.Namespace) -> None:
+    found = likeness(made, like, given.most_outside)
+    same = "the same" if made.bins_hash == like.bins_hash else "not all the same"
+    print(f"{given.like}: hash {like.hash}, bins {same}")
+    print("\n".join(f"  {line}" for line in found.lines()))
+    for line in found.outside:
+        sys.stderr.write(f"warning: {line}; make this one without --like if that is to stay\n")
 
 
 def _tag(text: str) -> tuple[str, tuple[str, ...]]:

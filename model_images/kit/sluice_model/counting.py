@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -176,10 +177,7 @@ class Counting:
         board.add((plan.start(f"answered {who}"),))
         if who == OTHER:
             return  # Its truth says nothing about this version.
-        if message.reward:
-            sign = "positive" if message.reward > 0 else "negative"
-            board.add((plan.start("rewards"),))
-            board.add((plan.start(f"reward {sign}"),), abs(message.reward))
+        self._reward(message.reward)
         predicted = plan.profile.prediction
         if predicted is None or not message.HasField("truth"):
             return
@@ -197,6 +195,16 @@ class Counting:
             board.add((plan.start("error rows"),), len(error))
             board.add((plan.start("absolute"),), float(error.sum()))
             board.add((plan.start("squared"),), float((error**2).sum()))
+
+    def _reward(self, reward: float) -> None:
+        # A message without a reward has one of 0: its format tells no difference. Leaving zeros out
+        # would make every mean of rewards that are 0 or 1 a 1.
+        if not math.isfinite(reward):
+            return  # it would spoil the sum for good
+        self._board.add((self._plan.start("rewards"),))
+        if reward:
+            sign = "positive" if reward > 0 else "negative"
+            self._board.add((self._plan.start(f"reward {sign}"),), abs(reward))
 
     def _outcomes(
         self, predicted: Variable, said: np.ndarray, truth: np.ndarray, message: Any

@@ -16,6 +16,7 @@ from sluice_model import profile as profiles
 from sluice_model import reading
 from sluice_model.bins import Bins, CategoryBins, NumberBins, canonical, hidden, numbers
 from sluice_model.counting import prediction_cells, scores
+from sluice_model.likeness import bins_before
 from sluice_model.profile import FEATURE, PREDICTION, SCORE, TAG, Profile, ProfileError, Variable
 from sluice_model.series import Plan
 
@@ -29,7 +30,10 @@ _BATCH = 1024
 
 @dataclass(frozen=True)
 class Wish:
-    """What the profile should be like. `observe` empty: every column but the target."""
+    """What the profile should be like. `observe` empty: every column but the target.
+
+    `like`: the profile of the version before, whose bins are kept where they fit.
+    """
 
     name: str = "model"
     version: str = ""
@@ -47,6 +51,7 @@ class Wish:
     tags: dict[str, tuple[str, ...]] = field(default_factory=dict)
     output_key: str | None = None
     limit: int | None = None
+    like: Profile | None = None
 
 
 @dataclass(frozen=True)
@@ -119,13 +124,21 @@ def _variable(
     least = wish.least_rows if least_rows is None else least_rows
     bins: Bins
     values, wrong = numbers(column)
-    if name in wish.categorical or name in wish.hashed or (wrong is not None and wrong.any()):
+    if (before := _before(wish, kind, name, column)) is not None:
+        bins = before
+    elif name in wish.categorical or name in wish.hashed or (wrong is not None and wrong.any()):
         bins = category_bins(column, wish, name, least)
     elif np.isfinite(values).any():
         bins = NumberBins(edges(values, wish.bins, wish.binning))
     else:
         raise ProfileError(f"{kind} {name}: expected values, found none: leave it out")
     return Variable(kind, name, bins, _counts(bins.cells(column), bins))
+
+
+def _before(wish: Wish, kind: str, name: str, column: Any) -> Bins | None:
+    return bins_before(
+        wish.like, (kind, name), column, categorical=wish.categorical, hashed=wish.hashed
+    )
 
 
 def category_bins(column: Sequence[Any], wish: Wish, name: str, least_rows: int) -> CategoryBins:
@@ -198,7 +211,10 @@ def _said(
         if wrong is not None and wrong.any():  # the model answers places of named classes
             bins = CategoryBins(sorted({str(c) for c in map(canonical, training.columns[name])}))
         else:
-            bins = NumberBins(edges(answers.reshape(-1).astype(float), wish.bins, wish.binning))
+            said_numbers = answers.reshape(-1).astype(float)
+            bins = _before(wish, PREDICTION, name, said_numbers) or NumberBins(
+                edges(said_numbers, wish.bins, wish.binning)
+            )
     else:
         bins = category_bins(answers.reshape(-1), wish, name, 1)
     empty = Variable(PREDICTION, name, bins, None)

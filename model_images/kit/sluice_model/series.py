@@ -28,7 +28,7 @@ HELP = {
     "sluice_model_feedback_rows": "Rows with a known number as truth.",
     "sluice_model_feedback_absolute_error": "Sum of |prediction - truth|.",
     "sluice_model_feedback_squared_error": "Sum of (prediction - truth) squared.",
-    "sluice_model_rewards": "Feedback that came with a reward or a penalty.",
+    "sluice_model_rewards": "Feedback with its reward, of which none is 0.",
     "sluice_model_reward": "Sum of rewards by sign, without the sign.",
     "sluice_model_kit_failures": "Observations that failed; the answers were given all the same.",
     "sluice_model_kit_seconds": "Time spent on counting.",

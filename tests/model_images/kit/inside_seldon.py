@@ -222,6 +222,37 @@ def test_feedback_is_right_or_wrong_by_truth_and_slice(truth, profile, shown, se
     assert found["feedback_slice_total region eu right"] == 1
     assert found["feedback_requests_total self"] == 2
     assert (found["reward_total positive"], found["reward_total negative"]) == (1, 2)
+    assert found["rewards_total"] == 2
+
+
+def test_a_reward_of_0_counts_so_that_the_mean_is_that_of_all_feedback(
+    profile, shown, seldon, monkeypatch
+):
+    monkeypatch.setenv("PREDICTIVE_UNIT_IMAGE", "me:1")
+    model = observed(Plain, profile=profile, strict=True)()
+    for reward in (0.0, 1.0, 0.0, 0.0):
+        message = feedback([0.2, 0.8], "yes", reward=reward)
+        seldon_methods.send_feedback(model, message, "model", seldon)
+    found = shown()
+    assert found["reward_total positive"] / found["rewards_total"] == 0.25
+    assert found["rewards_total"] == found["feedback_requests_total self"] == 4
+    assert "reward_total negative" not in found
+    assert found["feedback_total yes right"] == 4, (
+        "the outcome is counted once, whatever the reward"
+    )
+
+
+@pytest.mark.parametrize("reward", [float("nan"), float("inf")])
+def test_a_reward_that_is_no_number_spoils_no_sum(reward, profile, shown, seldon, monkeypatch):
+    monkeypatch.setenv("PREDICTIVE_UNIT_IMAGE", "me:1")
+    model = observed(Plain, profile=profile, strict=True)()
+    for one in (1.0, reward):
+        message = feedback([0.2, 0.8], "yes")
+        message.reward = one
+        seldon_methods.send_feedback(model, message, "model", seldon)
+    found = shown()
+    assert (found["rewards_total"], found["reward_total positive"]) == (1, 1)
+    assert found["feedback_total yes right"] == 2
 
 
 def test_feedback_on_another_versions_answer_says_nothing_of_this_one(

@@ -13,7 +13,13 @@ HERE = Path(__file__).resolve().parent
 
 @pytest.mark.parametrize(
     "file",
-    ["inside_seldon.py", "test_kit_bins.py", "test_kit_making.py", "test_kit_counting.py"],
+    [
+        "inside_seldon.py",
+        "test_kit_bins.py",
+        "test_kit_making.py",
+        "test_kit_likeness.py",
+        "test_kit_counting.py",
+    ],
 )
 def test_the_kit_keeps_its_promises_where_it_serves(file):
     done = subprocess.run(

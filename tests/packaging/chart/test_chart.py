@@ -295,6 +295,28 @@ def test_an_alert_can_be_left_out_and_runbooks_live_where_the_user_says() -> Non
         assert url == f"https://docs.example/operate#{alert['alert'].lower()}"
 
 
+def test_without_an_address_alerts_have_no_runbook_url_and_all_else() -> None:
+    def alerts(**values: Any) -> list[dict[str, Any]]:
+        found = one(objects(render(values={"alerts.enabled": True, **values})), "PrometheusRule")
+        return [rule for group in found["spec"]["groups"] for rule in group["rules"]]
+
+    plain = alerts()
+    linked = alerts(**{"alerts.runbookBase": "https://docs.example/operate"})
+    assert [set(alert["annotations"]) for alert in plain] == [{"summary", "description"}] * len(
+        plain
+    )
+    for alert in linked:
+        del alert["annotations"]["runbook_url"]
+    assert plain == linked
+
+
+@pytest.mark.parametrize("base", ["docs/operate.md", "https://docs.example/#x", "wiki page"])
+def test_an_address_of_runbooks_is_one_that_can_be_opened(base: str) -> None:
+    done = template(values={"alerts.runbookBase": base})
+    assert done.returncode != 0
+    assert "runbookBase" in done.stderr
+
+
 def test_the_dashboard_is_found_by_the_sidecar_and_is_json() -> None:
     found = one(objects(render(values=EVERYTHING)), "ConfigMap")
     assert found["metadata"]["labels"]["grafana_dashboard"] == "1"

@@ -29,8 +29,10 @@ from sluice.sandbox.ports import free_port, listening
 from tests.packaging.chart.conftest import Shop, seldons
 from tests.packaging.chart.rendering import CHART, NAMESPACE, objects, render
 
-SECONDS = 60.0  # how long to wait before giving up; nothing is judged by it
+SECONDS = 480.0  # how long to wait before giving up; nothing is judged by it
 ACCOUNT = "sluice-controller"
+USER = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
+EVERYBODYS = "selfsubjectaccessreviews"  # the API server's own role has it, for all users
 LOOKS_EVERY = "0.2"
 
 
@@ -53,7 +55,8 @@ class Running:
             f"{SERVICE_ACCOUNTS.path(ACCOUNT, NAMESPACE)}/token",
             {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}},
         )["status"]["token"]
-        kept = [a for a in arguments if not a.startswith(("--http-address", "--prometheus-url"))]
+        ours = ("--http-address", "--prometheus-url", "--lease-seconds")
+        kept = [a for a in arguments if not a.startswith(ours)]
         shop.cluster.supervisor.start(
             name,
             [
@@ -62,6 +65,8 @@ class Running:
                 f"--http-address=127.0.0.1:{self.port}",
                 "--prometheus-url=http://127.0.0.1:1",
                 f"--rights-interval={LOOKS_EVERY}",
+                # Without the right to renew it the controller lives on for as long as we look.
+                "--lease-seconds=120",
             ],
             env={"POD_NAMESPACE": NAMESPACE, "POD_NAME": name},
             ready=lambda: listening("127.0.0.1", self.port),
@@ -69,7 +74,7 @@ class Running:
 
     def get(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as found:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=60) as found:
                 return found.status, found.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -92,15 +97,24 @@ class Running:
         ]
 
     def stop(self) -> None:
-        self.shop.cluster.supervisor.stop(self.name, grace=5.0)
+        self.shop.cluster.supervisor.stop(self.name, grace=60.0)
 
 
 def installed(shop: Shop, text: str) -> list[str]:
-    """Apply what the chart rendered; the controller's arguments."""
+    """Apply what the chart rendered, until it is in force; the controller's arguments."""
     found = objects(text)
     for obj in found:
         if obj["kind"] != "CustomResourceDefinition":
             manifests.apply(shop.client, obj)
+    for obj in found:
+        if obj["kind"] in ("RoleBinding", "ClusterRoleBinding") and any(
+            one["name"] == ACCOUNT for one in obj["subjects"]
+        ):
+            where = obj["metadata"].get("namespace") if obj["kind"] == "RoleBinding" else None
+            ref = obj["roleRef"]
+            kind, inside = (ROLES, where) if ref["kind"] == "Role" else (CLUSTER_ROLES, None)
+            rules = shop.client.get(kind, ref["name"], inside)["rules"]
+            manifests.await_allowed(shop.client, USER, rules, namespace=where or "")
     [deployment] = [obj for obj in found if obj["kind"] == "Deployment"]
     return list(deployment["spec"]["template"]["spec"]["containers"][0]["args"])
 
@@ -161,9 +175,9 @@ def test_whatever_verb_is_taken_from_the_roles_the_controller_names_it(
     prepared: Shop, controller: Running
 ) -> None:
     """In a metric, in its log and, if the right is needed, in /readyz."""
-    everybodys = "selfsubjectaccessreviews"  # the API server's own role has it, for all users
-    tried = [one for one in every_verb(prepared) if one[2]["resource"] != everybodys]
+    tried = [one for one in every_verb(prepared) if one[2]["resource"] != EVERYBODYS]
     assert len(tried) > 35
+    assert controller.missing() == []
     for kind, less, expected in tried:
         whole = prepared.client.get(
             kind, less["metadata"]["name"], less["metadata"].get("namespace")
@@ -223,6 +237,12 @@ def test_roles_in_two_namespaces_are_enough_for_two_namespaces(prepared: Shop) -
         "sluice-controller-retraining",
     ):
         shop.kubectl("delete", "clusterrolebinding", role, "--ignore-not-found")
+        # A controller that could watch all namespaces for a moment would do so until it ends.
+        rules = [
+            {**rule, "resources": [one for one in rule["resources"] if one != EVERYBODYS]}
+            for rule in shop.client.get(CLUSTER_ROLES, role)["rules"]
+        ]
+        manifests.await_allowed(shop.client, USER, rules, allowed=False)
     text = render(values={"watchNamespaces": ["prod", "stage"], "rbac": {"userRoles": False}})
     confined = Running(shop, "confined", installed(shop, text))
     try:

@@ -236,6 +236,58 @@ def test_a_command_without_an_answer_exits_with_5_and_stays(
     assert command["by"] == kube.user
 
 
+def put_monitored(kube: FakeKube, **status: Any) -> None:
+    put(kube, **status)
+    monitoring = {"drift": {}, "onDrift": {"job": {"cronJob": "retrain"}}}
+    kube.client().merge_patch(MODEL_ROLLOUTS, "iris", "prod", {"spec": {"monitoring": monitoring}})
+
+
+def test_retrain_is_bound_to_the_stable_and_sends_the_reason_along(
+    kube: FakeKube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_monitored(kube)
+    words = ["retrain", "iris", "--reason", "labels of May", "--timeout", "0"]
+    assert run(monkeypatch, *words) == 5
+    obj = kube.client().get(MODEL_ROLLOUTS, "iris", "prod")
+    command = json.loads(obj["metadata"]["annotations"]["sluice.dev/command"])
+    assert (command["command"], command["revision"]) == ("retrain", "aaaa")
+    assert (command["by"], command["why"]) == (kube.user, "labels of May")
+
+
+def test_retrain_is_refused_where_nothing_is_declared_or_one_is_running(
+    kube: FakeKube, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(kube)
+    assert run(monkeypatch, "retrain", "iris") == 4
+    assert "declares no retraining" in capsys.readouterr().err
+    kube.client().delete(MODEL_ROLLOUTS, "iris", "prod")
+    entry = {
+        "number": 3,
+        "id": "x",
+        "trigger": "Drifted",
+        "state": "Running",
+        "job": "iris-retrain-x",
+        "at": "2026-01-01T00:00:00.000Z",
+        "revision": "aaaa",
+    }
+    known = {"predictor": "vaaaa", "revision": "aaaa", "retrainings": [entry]}
+    put_monitored(kube, monitoring=known)
+    patches = kube.count("patch")
+    assert run(monkeypatch, "retrain", "iris") == 4
+    assert (
+        "retraining 3 is running (Job iris-retrain-x) since 2026-01-01" in capsys.readouterr().err
+    )
+    assert kube.count("patch") == patches
+
+
+def test_a_reason_that_is_too_long_is_a_wrong_command_line(
+    kube: FakeKube, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_monitored(kube)
+    assert run(monkeypatch, "retrain", "iris", "--reason", "x" * 301) == 2
+    assert "at most 300" in capsys.readouterr().err
+
+
 def test_an_unknown_option_exits_with_2(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, "list", "--nope") == 2
 

@@ -14,7 +14,7 @@ from sluice.api.monitoring_status import (
     RetrainingState,
 )
 from sluice.api.status import Condition, RolloutStatus
-from sluice.cli.monitoring_view import monitoring_view
+from sluice.cli.monitoring_view import monitoring_view, retraining_in_words
 from sluice.report.monitoring import monitored
 
 ROWS = [
@@ -96,3 +96,18 @@ def test_the_report_has_a_plot_and_every_number() -> None:
     for part in ("<span class='bad'>width</span>", "5.2 of 2.3", "iris-retrain-abc", "0.9", "0.31"):
         assert part in text
     assert monitored(RolloutStatus()) == []
+
+
+def test_a_retraining_by_hand_says_who_and_why_in_both() -> None:
+    told = {
+        "trigger": "Requested",
+        "by": "mara@example.com",
+        "why": "labels of May",
+        "features": [],
+    }
+    one = RETRAINING.model_copy(update=told)
+    assert retraining_in_words(one).endswith('; asked for by mara@example.com, "labels of May"')
+    assert STATUS.monitoring is not None
+    found = STATUS.monitoring.model_copy(update={"retrainings": [one]})
+    page = "".join(monitored(STATUS.model_copy(update={"monitoring": found})))
+    assert "Requested by mara@example.com: labels of May" in page

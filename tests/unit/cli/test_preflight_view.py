@@ -119,6 +119,22 @@ def test_the_report_has_every_number_and_the_pairs_that_differ_most() -> None:
     assert "Line" not in bare
 
 
+def test_the_report_has_a_line_for_every_class_and_says_which_was_not_waited_for() -> None:
+    classes = [
+        PreflightCheck(
+            name="class virginica", verdict=Verdict.HARM, message="12 of 30 rows agree", share=0.4,
+            low=0.23, high=0.59, wanted=0.9, counted=30,
+        ),
+        PreflightCheck(
+            name="class setosa", verdict=Verdict.UNDECIDED, message="4 of 4 rows agree", share=1,
+            low=0.4, high=1, wanted=0.9, counted=4, harm_only=True,
+        ),
+    ]  # fmt: skip
+    text = preflight(found(checks=classes))
+    assert "<td>class virginica</td><td><span class='bad'>Harm</span></td>" in text
+    assert "<td>class setosa</td><td>Undecided (not waited for)</td>" in text
+
+
 def test_the_report_shows_it_in_progress_and_with_the_rollout_it_ended(comparing: Play) -> None:
     now = report("prod/iris", comparing.status, [], now=comparing.now)
     assert "<h2>Preflight</h2>" in now

@@ -144,9 +144,11 @@ def test_every_end_of_a_wait_is_as_the_schema_says(
     eventful: Play, scripted: ScriptedKube, clock: StageClock, sluice: Sluice, capsys: Capture
 ) -> None:
     ends = []
+    assert eventful.status.stable is not None
+    serves = eventful.status.stable.revision  # which no pause will come to any more
     for words, acts in (
         (["--timeout", "0"], []),
-        (["--for", "paused", "--revision", "00000000"], []),
+        (["--for", "paused", "--revision", serves], []),
         ([], [eventful.harm]),
         (["--for", "rolledback"], []),
     ):

@@ -203,7 +203,117 @@ def test_a_revision_that_was_promoted_and_replaced_counts_as_promoted(
         play.look()
         play.promote()
     assert sluice("wait", "iris", "--revision", revision(SECOND)) == 0
-    assert sluice("wait", "iris", "--revision", "00000000") == 1
+
+
+def test_a_revision_that_is_not_applied_yet_is_waited_for(
+    play: Play, scripted: ScriptedKube, sluice: Sluice, capsys: Capture
+) -> None:
+    scripted.acts = [lambda: play.push(SECOND), play.look, play.promote]
+    assert sluice("wait", "iris", "--revision", revision(SECOND)) == 0
+    said = capsys.readouterr().out
+    first = revision(FIRST)
+    assert (
+        f"revision {revision(SECOND)} is not applied: it is neither the template's ({first})"
+        in said
+    )
+    assert said.splitlines()[-1].endswith(f"revision {revision(SECOND)} is promoted")
+
+
+def test_a_rollback_of_a_revision_that_came_late_is_told_as_one(
+    play: Play, scripted: ScriptedKube, sluice: Sluice
+) -> None:
+    scripted.acts = [lambda: play.push(SECOND), play.look, play.harm]
+    assert sluice("wait", "iris", "--revision", revision(SECOND)) == 3
+
+
+def test_a_revision_that_nobody_applies_is_late_and_says_so(
+    play: Play, scripted: ScriptedKube, clock: StageClock, sluice: Sluice, capsys: Capture
+) -> None:
+    """Nor does the rollout of another one end the wait, in whatever way."""
+
+    def another() -> None:
+        play.push("repo/iris:3")
+        play.look()
+        play.promote()
+
+    scripted.acts = [another, lambda: clock.advance(61)]
+    assert sluice("wait", "iris", "--revision", revision(SECOND), "--timeout", "60s") == 5
+    assert f"revision {revision(SECOND)} is not applied" in capsys.readouterr().err
+    assert sluice("wait", "iris", "--revision", "00000000", "--timeout", "0") == 5
+
+
+def test_applied_within_waits_for_the_template_and_then_for_the_rollout(
+    play: Play, scripted: ScriptedKube, sluice: Sluice, capsys: Capture
+) -> None:
+    scripted.acts = [lambda: play.push(SECOND), play.look, play.promote]
+    words = ("--revision", revision(SECOND), "--applied-within", "10m")
+    assert sluice("wait", "iris", *words) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == (
+        f"prod/iris: waiting for it to be applied: the template is revision {revision(FIRST)}, not "
+        f"{revision(SECOND)}"
+    )
+
+
+def test_applied_within_does_not_take_an_earlier_life_of_the_revision_for_this_one(
+    play: Play, scripted: ScriptedKube, sluice: Sluice
+) -> None:
+    for image in (SECOND, "repo/iris:3"):
+        play.push(image)
+        play.look()
+        play.promote()
+    words = ("--revision", revision(SECOND))
+    assert sluice("wait", "iris", *words) == 0, "it was promoted once"
+    scripted.acts = [lambda: play.push(SECOND), play.look, play.harm]
+    assert sluice("wait", "iris", *words, "--applied-within", "10m") == 3
+
+
+def test_applied_within_is_late_by_itself_and_says_where_to_look(
+    play: Play, scripted: ScriptedKube, clock: StageClock, sluice: Sluice, capsys: Capture
+) -> None:
+    scripted.acts = [lambda: clock.advance(61)]
+    words = ("--revision", revision(SECOND), "--applied-within", "1m", "--timeout", "2h")
+    assert sluice("wait", "iris", *words, "-o", "json") == 5
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["outcome"] == "TimedOut"
+    assert "it was not applied within 60s: the template is revision" in shown.err
+    assert "Argo CD or Flux" in shown.err
+
+
+def test_applied_within_counts_in_the_timeout(
+    play: Play, scripted: ScriptedKube, clock: StageClock, sluice: Sluice
+) -> None:
+    def later() -> None:
+        clock.advance(50)
+        play.push(SECOND)
+
+    scripted.acts = [later, lambda: clock.advance(15)]
+    words = ("--revision", revision(SECOND), "--applied-within", "1m", "--timeout", "1m")
+    assert sluice("wait", "iris", *words) == 5
+    assert scripted.acts == []
+
+
+def test_applied_within_waits_for_a_rollout_that_is_not_there_yet(
+    scripted: ScriptedKube, clock: StageClock, sluice: Sluice, capsys: Capture
+) -> None:
+    def appear() -> None:
+        play = Play.begun(scripted)
+        assert play.status.stable is not None
+
+    scripted.acts = [appear]
+    words = ("--revision", revision(FIRST), "--applied-within", "10m")
+    assert sluice("wait", "iris", *words) == 0
+    assert "there is no ModelRollout with revision" in capsys.readouterr().out
+    scripted.client().delete(MODEL_ROLLOUTS, "iris", "prod")
+    scripted.acts = [lambda: clock.advance(601)]
+    assert sluice("wait", "iris", *words) == 5
+
+
+def test_applied_within_without_a_revision_is_a_wrong_command_line(
+    play: Play, sluice: Sluice, capsys: Capture
+) -> None:
+    assert sluice("wait", "iris", "--applied-within", "10m") == 2
+    assert "--revision" in capsys.readouterr().err
 
 
 def test_quiet_says_nothing_and_json_is_one_document(

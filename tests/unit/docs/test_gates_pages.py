@@ -76,7 +76,7 @@ def test_every_option_named_there_exists(page: str) -> None:
     options = {
         f"--{name.replace('_', '-')}" for name in inspect.signature(controller.run).parameters
     }
-    options |= {"--full", "--to-revision", "--namespace", "--create-namespace", "--set"}
+    options |= {"--full", "--to-revision", "--reason", "--namespace", "--create-namespace", "--set"}
     options |= {"--only", "--push"}  # of `make images`
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", (DOCS / page).read_text()))
     assert named - options == set()

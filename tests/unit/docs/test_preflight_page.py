@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from sluice.api.preflight import Preflight, PreflightState
-from sluice.compare import lines
+from sluice.api.preflight import Preflight, PreflightPerClass, PreflightState
+from sluice.compare import classes, lines
 from sluice.compare.exact import tries_needed
 from sluice.loops import preflight_run, preflights
 from sluice.loops.settings import ControllerSettings
@@ -44,6 +44,12 @@ def test_every_state_and_every_reason_is_explained() -> None:
 
 def test_the_numbers_are_those_of_the_code() -> None:
     assert f"at least {tries_needed(0.99, 0.025)} rows" in PAGE
+    per_class = PreflightPerClass()
+    least = tries_needed(per_class.agreement, 0.025)
+    assert f"| `agreement` | {per_class.agreement} |" in PAGE
+    assert f"as many as it takes: {least} for 90%" in PAGE
+    kept, most = preflight_run._CLASSES_KEPT, classes.MOST_CLASSES
+    assert f"the {kept} gravest of up to {most} classes" in " ".join(PAGE.split())
     assert f"{lines.MOST_REQUESTS:,} requests" in PAGE
     assert f"{lines.MOST_BYTES >> 20} MiB" in PAGE
     words = {2: "Two", 4: "four"}

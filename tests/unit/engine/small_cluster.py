@@ -81,6 +81,7 @@ class SmallCluster:
     preflight: dict[str, Any] | None = None
     compared: PreflightFacts = field(default_factory=PreflightFacts)
     keeps_templates: bool = True
+    monitoring: dict[str, Any] | None = None
 
     def world(self) -> World:
         """What a reader would read."""
@@ -171,6 +172,7 @@ class SmallCluster:
                 "gates": self.gates,
                 "rollbackWindow": {"revisions": self.rollback_revisions},
                 "preflight": self.preflight,
+                "monitoring": self.monitoring,
             }
         )
         rollout = Rollout(
@@ -217,7 +219,7 @@ class SmallCluster:
             {"name": name, "componentSpecs": [self.component]},
             {},
             self.replicas,
-            preview=f"http://iris-{name}.prod.svc.cluster.local:8000",
+            preview=f"http://iris-{name}.prod.svc:8000",
         )
 
     def _kept(self) -> Desired | None:

@@ -59,9 +59,9 @@ def test_the_history_says_when_every_check_passed_after_all() -> None:
 
 def test_green_can_be_tried_before_the_switch() -> None:
     made = cluster(autoSwitch=False).until(Phase.PREVIEWING)
-    assert made.status.preview == "http://iris-vbbbb.prod.svc.cluster.local:8000"
+    assert made.status.preview == "http://iris-vbbbb.prod.svc:8000"
     notes = {n.reason: n.message for d in made.decisions for n in d.notes}
-    assert "http://iris-vbbbb.prod.svc.cluster.local:8000" in notes["PreviewReady"]
+    assert "http://iris-vbbbb.prod.svc:8000" in notes["PreviewReady"]
     reconciling = made.status.condition("Reconciling")
     assert reconciling is not None
     assert (reconciling.status, reconciling.reason) == ("True", "Previewing")

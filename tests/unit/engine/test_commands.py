@@ -7,12 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from sluice.api.rollout import COMMAND_ANNOTATION
-from sluice.api.status import Phase, Verdict
+from sluice.api.status import Condition, Phase, Verdict
 from sluice.engine.commands import Command, Request
 
 from ..docs.commands_table import cells
 from .small_cluster import SmallCluster
 
+RETRAINED = {"drift": {}, "onDrift": {"job": {"cronJob": "retrain"}}}
 NAMES = {command.value.replace("-", " --"): command for command in Command}
 TABLE = [cell for cell in cells() if cell[0] in NAMES]
 
@@ -112,6 +113,9 @@ def outcome(before: SmallCluster, after: SmallCluster) -> str:
         assert now.last_command.message
         assert (now.phase, now.pause) == (was.phase, was.pause), "refused, and yet it did something"
         return "refused"
+    if now.monitoring is not None:
+        assert (now.phase, now.pause) == (was.phase, was.pause), "more than a training began"
+        return "training begins"
     if now.pause is not None and was.pause is None:
         return "paused"
     if now.pause is None and was.pause is not None:
@@ -152,6 +156,8 @@ def test_what_a_command_does_in_a_phase(name: str, state: str, expected: str) ->
         cluster.step()
         if expected != "refused":
             assert cluster.status.pause is not None
+    if name == "retrain":
+        cluster.monitoring = RETRAINED
     before = cluster.clone()
     cluster.command(NAMES[name])
     cluster.step()
@@ -202,3 +208,79 @@ def test_who_gave_a_command_is_in_the_status_the_event_and_the_decisions() -> No
     assert cluster.status.last_command.by == "mara@example.com"
     assert cluster.told("CommandAccepted")[-1] == "pause by mara@example.com (revision bbbb)"
     assert "mara@example.com" in cluster.status.decisions[-2].message
+
+
+def retrained(state: str = "Idle", **spec: object) -> SmallCluster:
+    cluster = STATES[state][0]()
+    cluster.monitoring = {**RETRAINED, **spec}
+    return cluster
+
+
+def ask_for_training(cluster: SmallCluster, revision: str = "", why: str = "") -> None:
+    cluster.commands += 1
+    name = f"t{cluster.commands}"
+    request = Request(name, Command.RETRAIN, revision, by="mara@example.com", why=why)
+    cluster.annotations[COMMAND_ANNOTATION] = request.to_annotation()
+    cluster.step()
+
+
+def test_a_retraining_by_hand_says_who_asked_for_it_and_why() -> None:
+    cluster = retrained("Stepping")
+    ask_for_training(cluster, "aaaa", "the labels of May are in")
+    assert cluster.status.monitoring is not None
+    [entry] = cluster.status.monitoring.retrainings
+    assert (entry.trigger, entry.state, entry.reaction) == ("Requested", "Pending", "onDrift")
+    assert (entry.by, entry.why) == ("mara@example.com", "the labels of May are in")
+    assert entry.revision == "aaaa"
+    last = cluster.status.last_command
+    assert last is not None
+    assert (last.by, last.why) == (entry.by, entry.why)
+    assert "the labels of May are in" in cluster.told("CommandAccepted")[-1]
+    look_again = cluster.decisions[-1].look_again
+    assert look_again is not None
+    assert look_again < 1, "it starts as soon as it is written"
+
+
+def test_no_retraining_by_hand_where_none_is_declared() -> None:
+    cluster = STATES["Idle"][0]()
+    for monitoring in (None, {"drift": {}}):
+        cluster.monitoring = monitoring
+        ask_for_training(cluster)
+        assert cluster.status.last_command is not None
+        assert not cluster.status.last_command.accepted
+        assert "spec.monitoring.onDrift or onDecay" in cluster.status.last_command.message
+    assert cluster.status.monitoring is None
+
+
+def test_no_second_retraining_by_hand_while_one_is_under_way() -> None:
+    cluster = retrained()
+    ask_for_training(cluster)
+    ask_for_training(cluster)
+    assert cluster.status.last_command is not None
+    assert cluster.status.last_command.message == "retraining 1 is about to start"
+    assert cluster.status.monitoring is not None
+    assert len(cluster.status.monitoring.retrainings) == 1
+
+
+def test_a_retraining_meant_for_a_stable_that_is_gone_is_refused() -> None:
+    cluster = retrained()
+    ask_for_training(cluster, "zzzz")
+    assert cluster.status.last_command is not None
+    assert "meant for revision zzzz, the current one is aaaa" in cluster.status.last_command.message
+
+
+def test_of_two_declared_retrainings_a_decayed_model_gets_that_of_decay() -> None:
+    both = {"decay": {}, "onDecay": {"job": {"cronJob": "relabel"}}}
+    for decayed, expected in (("False", "onDrift"), ("True", "onDecay")):
+        cluster = retrained(**both)
+        said = Condition(type="Decayed", status=decayed, reason="Test")
+        conditions = [*cluster.status.conditions, said]
+        cluster.status = cluster.status.model_copy(update={"conditions": conditions})
+        ask_for_training(cluster)
+        assert cluster.status.monitoring is not None
+        assert cluster.status.monitoring.retrainings[0].reaction == expected
+    only = retrained()
+    only.monitoring = {"decay": {}, "onDecay": {"job": {"cronJob": "relabel"}}}
+    ask_for_training(only)
+    assert only.status.monitoring is not None
+    assert only.status.monitoring.retrainings[0].reaction == "onDecay"

@@ -454,6 +454,19 @@ def test_a_superseded_candidate_is_remembered_with_its_own_source() -> None:
     assert entry.source == {"commit": "two"}
 
 
+@pytest.mark.parametrize("action", list(UndecidedAction))
+def test_time_without_a_look_at_the_metrics_decides_nothing(action: UndecidedAction) -> None:
+    """A controller that was away for long: the first pass comes before the first pulse."""
+    rule = OnUndecided(after=60.0, action=action)
+    cluster = SmallCluster(policy=POLICY.model_copy(update={"on_undecided": rule})).rolling_out()
+    cluster.checks = ()
+    cluster.run(120)
+    assert (cluster.status.phase, cluster.status.pause) == (Phase.STEPPING, None)
+    cluster.say(Verdict.PASS)
+    cluster.run(120)
+    assert outcome(cluster)[0] == "Promoted"
+
+
 @pytest.mark.parametrize(
     ("reason", "phase"),
     [("MetricsStale", Phase.STEPPING), ("NoRequests", Phase.ROLLED_BACK)],

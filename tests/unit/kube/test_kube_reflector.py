@@ -54,6 +54,16 @@ def put(kube: FakeKube, name: str, namespace: str = "prod", **data: str) -> None
     client.create(CONFIG_MAPS, body, namespace)
 
 
+def test_copies_share_their_strings(kube: FakeKube, start: Start, until: Until) -> None:
+    put(kube, "listed", mode="canary of one")
+    reflector = start()
+    until(reflector.synced.is_set)
+    put(kube, "watched", mode="canary of one")
+    until(lambda: len(reflector.items()) == 2)
+    one, other = (obj["data"]["mode"] for obj in reflector.items())
+    assert one is other
+
+
 def test_the_first_list_is_delivered_before_synced(
     kube: FakeKube, start: Start, heard: Heard
 ) -> None:

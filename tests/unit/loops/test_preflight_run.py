@@ -147,6 +147,86 @@ def test_too_few_to_tell_is_undecided_and_says_how_many_it_takes() -> None:
     assert "it takes at least 368 rows" in found.message
 
 
+def rare(of: int, wrong: int = 0) -> tuple[Said, Said]:
+    """A stable that says b in every `of`-th request, and a candidate wrong in `wrong` of those."""
+
+    def number(body: dict[str, object]) -> int:
+        return int(body["data"]["ndarray"][0][0])  # type: ignore[index]
+
+    def stable(body: dict[str, object]) -> Answer:
+        return answer("a" if number(body) % of else "b")
+
+    def candidate(body: dict[str, object]) -> Answer:
+        spoilt = number(body) % of == 0 and number(body) < wrong * of
+        return answer("c") if spoilt else stable(body)
+
+    return stable, candidate
+
+
+def test_a_rare_class_that_is_ruined_fails_with_its_name_though_the_whole_agrees() -> None:
+    asked = {"agreement": 0.95, "perClass": {"agreement": 0.9}}
+    ways = PretendWays(lines(1000), *rare(50, wrong=12))
+    assert status(run(ways, agreement=0.95)).state is PreflightState.PASSED
+    found = status(run(PretendWays(lines(1000), *rare(50, wrong=12)), **asked))
+    assert (found.state, found.verdict) == (PreflightState.FAILED, Verdict.HARM)
+    assert found.message.startswith("class b: 8 of 20 rows agree (")
+    assert [(one.name, one.verdict.value) for one in found.checks] == [
+        ("schema", "Pass"),
+        ("agreement", "Pass"),
+        ("class a", "Pass"),
+        ("class b", "Harm"),
+    ]
+
+
+def test_a_class_with_too_few_rows_holds_nobody_up_unless_that_is_asked_for() -> None:
+    ways = PretendWays(lines(400), *rare(40))
+    found = status(run(ways, perClass={}))
+    assert found.state is PreflightState.PASSED
+    assert "classes: at least 90% is shown in 1 of 2, too few rows to show it of b" in found.message
+    assert [one.harm_only for one in found.checks] == [False, False, False, True]
+
+    found = status(run(PretendWays(lines(400), *rare(40)), perClass={"leastRows": 1}))
+    assert (found.state, found.reason) == (PreflightState.UNDECIDED, "NotShown")
+    assert found.message.startswith("class b: 10 of 10 rows agree (")
+    assert "it takes at least 36 rows" in found.message
+
+
+def test_a_stable_without_classes_is_told_from_one_that_shows_too_little() -> None:
+    def number(_: dict[str, object]) -> Answer:
+        return Answer(200, 0.0, b'{"data": {"ndarray": [0.5]}}')
+
+    found = status(run(PretendWays(lines(400), number, number), perClass={}))
+    assert (found.state, found.reason) == (PreflightState.UNDECIDED, "NoClasses")
+    assert "classes: there are no classes to judge, the stable predicts numbers" in found.message
+
+
+def test_without_examples_classes_are_numbered() -> None:
+    found = status(run(PretendWays(lines(1000), *rare(50, wrong=20)), perClass={}, examples=0))
+    assert found.state is PreflightState.FAILED
+    assert [one.name for one in found.checks][2:] == ["class #1", "class #2"]
+    assert "class #2: 0 of 20 rows agree" in found.message
+    assert "class b" not in json.dumps(found.to_dict())
+
+
+def test_of_many_classes_the_gravest_are_kept_and_the_status_stays_small() -> None:
+    def said(wrong: str) -> Said:
+        def say(body: dict[str, object]) -> Answer:
+            number = body["data"]["ndarray"][0][0] % 150  # type: ignore[index]
+            label = wrong if number in (3, 71, 90, 120) and wrong else f"{number} {'x' * 90}"
+            return Answer(200, 0.0, json.dumps({"strData": label}).encode())
+
+        return say
+
+    found = status(run(PretendWays(lines(1500), said(""), said("?")), perClass={}, agreement=0.9))
+    assert found.state is PreflightState.FAILED
+    classes = [one for one in found.checks if one.name.startswith("class ")]
+    assert len(classes) == 20
+    assert sum(one.verdict is Verdict.HARM for one in classes) == 4
+    assert found.message.count("class ") == 3
+    assert "; and 1 more classes" in found.message
+    assert len(json.dumps(found.to_dict())) < 12_000
+
+
 @pytest.mark.parametrize("side", ["stable", "candidate"])
 def test_nobody_there_blames_nobody(side: str) -> None:
     ways = PretendWays(lines(400))

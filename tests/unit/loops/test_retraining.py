@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sluice.api.monitoring_status import Retraining
+from sluice.api.rollout import COMMAND_ANNOTATION
+from sluice.engine.commands import Command, Request
 from sluice.kube.resources import CRON_JOBS, JOBS, MODEL_ROLLOUTS
 from sluice.loops.audit import AuditLog
 from sluice.loops.posting import Reply
@@ -314,3 +317,116 @@ def test_the_history_is_bounded() -> None:
         end(loop)
         look(loop, days=0.5)
     assert len(retrainings(loop)) == 20
+
+
+def ask(loop: MonitoredLoop, why: str = "") -> None:
+    """As `sluice retrain` does, and the passes that answer it."""
+    request = Request(uuid.uuid4().hex, Command.RETRAIN, "", by="mara@example.com", why=why)
+    body = {"metadata": {"annotations": {COMMAND_ANNOTATION: request.to_annotation()}}}
+    loop.client.merge_patch(MODEL_ROLLOUTS, "iris", "prod", body)
+    look(loop)
+
+
+def usual(**monitoring: Any) -> MonitoredLoop:
+    """A model with which nothing is wrong."""
+    loop = MonitoredLoop().promoted(**{**JOB, **monitoring})
+    loop.client.create(CRON_JOBS, CRON_JOB, "prod")
+    loop.watch(12)
+    assert jobs(loop) == []
+    return loop
+
+
+def test_by_hand_it_starts_at_once_and_the_job_knows_who_asked_and_why() -> None:
+    loop = usual()
+    ask(loop, "the labels of May are in")
+    [job], [entry] = jobs(loop), retrainings(loop)
+    assert (entry.state, entry.trigger) == ("Running", "Requested")
+    assert (entry.by, entry.why) == ("mara@example.com", "the labels of May are in")
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    env = {one["name"]: one["value"] for one in container["env"]}
+    assert env["SLUICE_RETRAIN_REASON"] == "Requested"
+    told = json.loads(env["SLUICE_RETRAIN_INPUT"])
+    assert (told["reason"], told["by"], told["why"]) == ("Requested", entry.by, entry.why)
+    loop.watch(4)
+    assert retrainings(loop)[0].state == "Running", "no look of the monitoring takes it back"
+    end(loop)
+    assert retrainings(loop)[0].state == "Succeeded"
+
+
+def test_by_hand_it_passes_over_the_cooldown_and_the_week_and_counts_in_both() -> None:
+    loop = drifting({**JOB, "maxPerWeek": 1})
+    end(loop)
+    ask(loop)
+    assert len(jobs(loop)) == 2, "one a week, and yet"
+    end(loop)
+    look(loop, days=6.5)
+    assert len(jobs(loop)) == 2
+    look(loop, days=0.6)
+    assert len(jobs(loop)) == 3
+    assert [one.trigger for one in retrainings(loop)] == ["Drifted", "Requested", "Drifted"]
+
+    late = usual()
+    ask(late)
+    end(late)
+    late.live["width"] = SHIFTED
+    late.watch(20)
+    assert late.said() == ("True", "Drifted")
+    assert len(jobs(late)) == 1, "the cooldown of the one by hand"
+
+
+def test_by_hand_never_two_at_once() -> None:
+    loop = drifting()
+    ask(loop)
+    assert len(jobs(loop)) == 1
+    last = loop.status.last_command
+    assert last is not None
+    assert not last.accepted
+    assert last.message.startswith(
+        f"retraining 1 is running (Job {jobs(loop)[0]['metadata']['name']})"
+    )
+
+
+def test_by_hand_it_starts_while_a_rollout_is_under_way() -> None:
+    loop = usual()
+    loop.requests = 10  # too few to decide
+    loop.apply("repo/iris:2", monitoring=JOB)
+    loop.settle()
+    loop.tick()
+    assert loop.status.phase.active
+    ask(loop)
+    assert loop.status.phase.active
+    assert len(jobs(loop)) == 1
+
+
+def test_by_hand_before_the_first_look_it_is_kept_and_starts_then() -> None:
+    loop = usual()
+    loop.start_controller()
+    ask(loop)
+    assert retrainings(loop)[0].state == "Pending"
+    loop.watch(1)
+    assert retrainings(loop)[0].state == "Running"
+    assert len(jobs(loop)) == 1
+
+
+def test_by_hand_one_that_waits_ends_when_the_spec_declares_none_any_more() -> None:
+    loop = MonitoredLoop().promoted(**JOB)
+    loop.watch(12)
+    ask(loop)
+    assert "no CronJob retrain" in retrainings(loop)[0].message
+    loop.apply("repo/iris:1", monitoring=QUICK)
+    look(loop)
+    assert retrainings(loop)[0].state == "Cancelled"
+
+
+def test_the_audit_log_has_the_command_with_who_and_why(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    loop = MonitoredLoop(audit=AuditLog(str(path))).promoted(**JOB)
+    loop.client.create(CRON_JOBS, CRON_JOB, "prod")
+    loop.watch(12)
+    ask(loop, "the labels of May are in")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    [accepted] = [line for line in lines if line["reason"] == "CommandAccepted"]
+    assert accepted["command"]["command"] == "retrain"
+    assert accepted["command"]["by"] == "mara@example.com"
+    assert accepted["command"]["why"] == "the labels of May are in"
+    assert "RetrainingStarted" in [line["reason"] for line in lines]

@@ -67,6 +67,31 @@ def test_latency_needs_requests_too() -> None:
 
 
 @pytest.mark.parametrize(
+    ("rows", "asked", "level", "says"),
+    [
+        (400, {}, "note", "with at least 36 rows of it, here 0.09 of all rows; of one with fewer"),
+        (400, {"leastRows": 50}, "note", "of one with fewer than 50 only harm is judged"),
+        (400, {"leastRows": 5}, "note", "waits for one with 5 rows that cannot show it"),
+        (20, {}, "warning", "20 rows can never show that 0.9 of a class agree"),
+        (20, {"leastRows": 5}, "error", "that takes 36 of that class"),
+    ],
+)
+def test_classes_need_rows_of_their_own(
+    rows: int, asked: dict[str, Any], level: str, says: str
+) -> None:
+    spec = rollout(agreement=0.5, perClass=asked)
+    [found] = findings(spec, held(LINE * rows))
+    assert (found.level, found.where) == (level, "spec.preflight.perClass")
+    assert says in found.what
+
+
+def test_classes_that_are_to_agree_in_all_rows_need_no_number_of_them() -> None:
+    assert findings(rollout(agreement=0.5, perClass={"agreement": 1}), held(LINE * 20)) == []
+    [found] = findings(rollout(perClass={}), held(LINE * 400))
+    assert found.fix.endswith("have 36; 36 are enough only where all agree, 160 where 0.95 do")
+
+
+@pytest.mark.parametrize(
     ("document", "says"),
     [
         (held(LINE + "{nothing\n"), "line 2: expected JSON"),
@@ -113,6 +138,8 @@ def test_other_configmaps_are_told_as_before() -> None:
     [
         ({"agreement": 0}, "greater than 0"),
         ({"agreement": 1.2}, "less than or equal to 1"),
+        ({"perClass": {"agreement": 0}}, "greater than 0"),
+        ({"perClass": {"leastRows": 0}}, "greater than or equal to 1"),
         ({"timeout": "2h"}, "at most 1h"),
         ({"timeout": "0s"}, "above 0s"),
         ({"answerTimeout": "11m"}, "at most 10m"),

@@ -45,7 +45,7 @@ MONITORING: dict[str, Any] = {
     "cooldown": "1h",
 }
 _FLOWERS = 4000
-_DEADLINE = 240.0
+_DEADLINE = 600.0
 _LOOK_SECONDS = 0.5
 _RATIO = re.compile(r'^sluice_feature_distance_ratio\{.*feature="([^"]*)".*\} (\S+)', re.MULTILINE)
 

@@ -16,6 +16,12 @@ for _, condition in ipairs(status.conditions or {}) do
     serving = condition.observedGeneration == obj.metadata.generation
   end
 end
+local monitoring = obj.spec.monitoring or {}
+local retrainable = status.stable ~= nil
+  and (monitoring.onDrift ~= nil or monitoring.onDecay ~= nil)
+for _, one in ipairs((status.monitoring or {}).retrainings or {}) do
+  if one.state == "Pending" or one.state == "Running" then retrainable = false end
+end
 local promotable = under_way and phase ~= "Preparing" and phase ~= "Promoting"
 
 local function action(possible, name, icon)
@@ -31,5 +37,6 @@ return {
   ["promote-full"] = action(promotable, "Promote: all traffic", "fast-forward"),
   ["abort"] = action(under_way or waiting, "Abort: candidate out", "stop"),
   ["retry"] = action(phase == "RolledBack", "Retry", "redo"),
+  ["retrain"] = action(retrainable, "Retrain the model", "graduation-cap"),
   ["restart"] = action(phase == "Idle" and serving and not waiting, "Restart: new pods", "sync")
 }
