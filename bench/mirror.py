@@ -18,7 +18,7 @@ from typing import Any
 
 from sluice.errors import AlreadyExistsError, ApiError, NotFoundError
 from sluice.kube.client import Client
-from sluice.kube.resources import DEPLOYMENTS, SELDON_DEPLOYMENTS, VIRTUAL_SERVICES
+from sluice.resources import DEPLOYMENTS, SELDON_DEPLOYMENTS, VIRTUAL_SERVICES
 from sluice.sandbox.operator.desired import desired
 from sluice.sandbox.operator.settings import Settings
 from sluice.sandbox.watching import Key, Watched

@@ -19,7 +19,7 @@ from bench import probe
 from bench.figures import PULSE_SECONDS
 from sluice.errors import SandboxError
 from sluice.kube.client import Client
-from sluice.kube.resources import MODEL_ROLLOUTS, SELDON_DEPLOYMENTS
+from sluice.resources import MODEL_ROLLOUTS, SELDON_DEPLOYMENTS
 from sluice.sandbox import objects
 from sluice.sandbox.control_plane import ControlPlane
 from sluice.sandbox.ports import free_port, listening

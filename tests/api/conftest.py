@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from sluice.kube.client import Client, RequestObserver, Timeout
-from sluice.kube.resources import (
+from sluice.resources import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
     NAMESPACES,

@@ -14,7 +14,7 @@ from sluice.capture.places import InConfigMap
 from sluice.compare.lines import content_of, requests_in
 from sluice.errors import ForbiddenError, InvalidError, UsageError
 from sluice.kube.client import Client
-from sluice.kube.resources import CONFIG_MAPS
+from sluice.resources import CONFIG_MAPS
 
 if TYPE_CHECKING:
     from tests.api.conftest import Cluster

@@ -17,8 +17,8 @@ import yaml
 from tests.unit.cli.stage import Play, revision, rollout
 
 from sluice.api.rollout import parse_rollout
-from sluice.kube.resources import MODEL_ROLLOUTS, SELDON_DEPLOYMENTS
 from sluice.loops.reconcile import desired_of
+from sluice.resources import MODEL_ROLLOUTS, SELDON_DEPLOYMENTS
 from sluice.sandbox import objects
 from sluice.sandbox.up import CRDS, shipped_manifests
 

@@ -14,7 +14,7 @@ import pytest
 
 from sluice.compare.reaching import Proxied, sides
 from sluice.errors import ForbiddenError, NotAllowedError
-from sluice.kube.resources import PODS, SELDON_DEPLOYMENTS, Resource
+from sluice.resources import PODS, SELDON_DEPLOYMENTS, Resource
 from sluice.sandbox import objects
 from sluice.sandbox.up import CRDS
 

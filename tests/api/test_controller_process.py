@@ -17,7 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sluice.errors import AlreadyExistsError, NotFoundError
-from sluice.kube.resources import (
+from sluice.resources import (
     CLUSTER_CANARY_POLICIES,
     CRON_JOBS,
     DEPLOYMENTS,

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from sluice.errors import InvalidError
-from sluice.kube.resources import CLUSTER_CANARY_POLICIES, MODEL_ROLLOUTS
+from sluice.resources import CLUSTER_CANARY_POLICIES, MODEL_ROLLOUTS
 from sluice.sandbox import objects, parts
 from sluice.sandbox.up import shipped_manifests
 

@@ -18,7 +18,8 @@ from sluice.doctor.examine import Examination, Question
 from sluice.doctor.findings import Finding, Level
 from sluice.kube.client import Client
 from sluice.kube.rbac import Account, Right, can
-from sluice.kube.resources import (
+from sluice.metrics.client import PrometheusClient
+from sluice.resources import (
     CLUSTER_ROLES,
     CRDS,
     DEPLOYMENTS,
@@ -30,7 +31,6 @@ from sluice.kube.resources import (
     VIRTUAL_SERVICES,
     Resource,
 )
-from sluice.metrics.client import PrometheusClient
 from sluice.sandbox import objects
 from sluice.sandbox.up import CRDS as FOREIGN_CRDS
 from sluice.sandbox.up import SYSTEM_NAMESPACE, shipped_manifests

@@ -16,7 +16,7 @@ import pytest
 from test_controller_process import Controllers, controllers, shipped, until  # noqa: F401
 
 from sluice.cli import main
-from sluice.kube.resources import CONTROLLER_REVISIONS, EVENTS, MODEL_ROLLOUTS
+from sluice.resources import CONTROLLER_REVISIONS, EVENTS, MODEL_ROLLOUTS
 
 KEY = b"a key of the test"
 # The most that a webhook may have: no busy machine makes one of its answers late.

@@ -16,7 +16,7 @@ from sluice.errors import (
     NotFoundError,
     PatchTestFailedError,
 )
-from sluice.kube.resources import CONFIG_MAPS, DEPLOYMENTS, PODS, Resource
+from sluice.resources import CONFIG_MAPS, DEPLOYMENTS, PODS, Resource
 
 if TYPE_CHECKING:
     from tests.api.conftest import Cluster

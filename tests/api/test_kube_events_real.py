@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sluice.clock import SystemClock
 from sluice.kube.events import EventRecorder
 from sluice.kube.rbac import Right, missing
-from sluice.kube.resources import (
+from sluice.resources import (
     CLUSTER_ROLES,
     CONFIG_MAPS,
     DEPLOYMENTS,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sluice.clock import SystemClock
 from sluice.errors import NotFoundError
 from sluice.kube.lease import Elector
-from sluice.kube.resources import LEASES
+from sluice.resources import LEASES
 
 if TYPE_CHECKING:
     from tests.api.conftest import Cluster

@@ -15,7 +15,7 @@ import pytest
 from sluice.clock import SystemClock
 from sluice.errors import GoneError
 from sluice.kube.reflector import Reflector
-from sluice.kube.resources import CONFIG_MAPS
+from sluice.resources import CONFIG_MAPS
 
 if TYPE_CHECKING:
     from tests.api.conftest import Cluster

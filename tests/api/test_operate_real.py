@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.api.test_crd_rules import rollout
 
-from sluice.kube.resources import MODEL_ROLLOUTS
+from sluice.resources import MODEL_ROLLOUTS
 from sluice.sandbox import objects, parts
 from sluice.sandbox.up import shipped_manifests
 

@@ -14,9 +14,9 @@ from sluice.api.preflight import Preflight, PreflightState
 from sluice.clock import SystemClock
 from sluice.engine.preflight_facts import PreflightWish
 from sluice.kube.client import Client
-from sluice.kube.resources import CONFIG_MAPS
 from sluice.loops.preflight_run import Attempt, Fields
 from sluice.loops.preflights import ClusterWays
+from sluice.resources import CONFIG_MAPS
 
 if TYPE_CHECKING:
     from tests.api.conftest import Cluster

@@ -8,7 +8,7 @@ import pytest
 
 from sluice.errors import ForbiddenError
 from sluice.kube.client import Client
-from sluice.kube.resources import (
+from sluice.resources import (
     EVENTS,
     LEASES,
     MODEL_ROLLOUTS,

@@ -19,7 +19,7 @@ from sluice.engine.plan import Plan, PlannedPredictor
 from sluice.engine.world import World
 from sluice.errors import AlreadyExistsError, ApiUnavailableError, NotFoundError
 from sluice.kube.client import Client
-from sluice.kube.resources import (
+from sluice.resources import (
     CRDS,
     DEPLOYMENTS,
     DESTINATION_RULES,

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from sluice.errors import ConflictError
-from sluice.kube.resources import MODEL_ROLLOUTS
+from sluice.resources import MODEL_ROLLOUTS
 from sluice.sandbox import objects, parts
 from sluice.sandbox.up import CRDS, shipped_manifests
 from tests.api.conftest import Cluster, running

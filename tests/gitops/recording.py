@@ -18,7 +18,7 @@ from sluice.api.rollout import COMMAND_ANNOTATION
 from sluice.api.status import Phase
 from sluice.engine.commands import Command, Request
 from sluice.errors import ConflictError
-from sluice.kube.resources import DEPLOYMENTS, MODEL_ROLLOUTS
+from sluice.resources import DEPLOYMENTS, MODEL_ROLLOUTS
 from tests.unit.loops.small_loop import CANARY, KEY, SmallLoop
 
 Object = dict[str, Any]

@@ -13,7 +13,7 @@ from sluice.api.status import Phase, RolloutStatus
 from sluice.cli.commands import possible_refusal
 from sluice.cli.undoing import RESTARTED_ANNOTATION, _not_at_rest
 from sluice.engine.commands import Command
-from sluice.kube.resources import MODEL_ROLLOUTS
+from sluice.resources import MODEL_ROLLOUTS
 from sluice.seldon.revision import revision_of
 
 from .judging import ARGOCD, ROLLOUT, Object, patch_of, run_script, statuses

@@ -8,9 +8,8 @@ from typing import Any
 
 from trial import Trial, poll, serves, sluice
 
-from sluice.kube.resources import MODEL_ROLLOUTS
+from sluice.resources import MODEL_ROLLOUTS, SELDON_DEPLOYMENTS
 from sluice.sandbox.demo.scenarios import rollout as demo_rollout
-from sluice.seldon.kinds import SELDON_DEPLOYMENTS
 
 Start = Callable[[str], Trial]
 

@@ -15,7 +15,7 @@ from sluice.api.preflight import PreflightState
 from sluice.api.status import Phase
 from sluice.compare.lines import content_of, requests_in
 from sluice.errors import NotFoundError
-from sluice.kube.resources import CONFIG_MAPS
+from sluice.resources import CONFIG_MAPS
 from sluice.sandbox.ports import free_port
 from sluice.sandbox.up import Sandbox
 

@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 from trial import poll
 
 from sluice.api.status import Condition, RolloutStatus
-from sluice.kube.resources import MODEL_ROLLOUTS
 from sluice.metrics.client import PrometheusClient
 from sluice.metrics.kit import KitSource
 from sluice.metrics.queries import Target
+from sluice.resources import MODEL_ROLLOUTS
 from sluice.sandbox import objects
 from sluice.sandbox.demo import drift
 from sluice.sandbox.demo.scenarios import NAME, NAMESPACE, rollout

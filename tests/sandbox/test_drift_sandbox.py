@@ -6,7 +6,7 @@ import json
 import threading
 from pathlib import Path
 
-from sluice.kube.resources import EVENTS, MODEL_ROLLOUTS
+from sluice.resources import EVENTS, MODEL_ROLLOUTS
 from sluice.sandbox.demo import drift
 from sluice.sandbox.demo.scenarios import NAME, NAMESPACE
 from sluice.sandbox.guardian import tagged

@@ -25,10 +25,9 @@ from trial import (
 
 from sluice.api.status import Phase, Verdict
 from sluice.errors import NotFoundError
-from sluice.kube.resources import DEPLOYMENTS, MODEL_ROLLOUTS, VIRTUAL_SERVICES
+from sluice.resources import DEPLOYMENTS, MODEL_ROLLOUTS, SELDON_DEPLOYMENTS, VIRTUAL_SERVICES
 from sluice.sandbox.demo.scenarios import IMAGE
 from sluice.sandbox.up import Sandbox
-from sluice.seldon.kinds import SELDON_DEPLOYMENTS
 
 Start = Callable[[str], Trial]
 LONG = {"steps": [{"weight": 20, "hold": "10m"}]}

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import requests
 
-from sluice.kube.resources import (
+from sluice.resources import (
     DEPLOYMENTS,
     DESTINATION_RULES,
     PODS,

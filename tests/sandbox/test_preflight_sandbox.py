@@ -14,7 +14,7 @@ from trial import NAMESPACE, Trial, poll, sluice
 from sluice.api.preflight import PreflightState
 from sluice.api.status import Phase, RolloutStatus, Verdict
 from sluice.errors import NotFoundError
-from sluice.kube.resources import CONFIG_MAPS
+from sluice.resources import CONFIG_MAPS
 from sluice.sandbox.up import Sandbox
 
 Start = Callable[[str], Trial]

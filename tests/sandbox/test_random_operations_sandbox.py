@@ -21,8 +21,8 @@ from sluice.api.status import Phase, RolloutStatus
 from sluice.clock import SystemClock
 from sluice.errors import SandboxError
 from sluice.kube.reflector import Reflector
-from sluice.kube.resources import MODEL_ROLLOUTS
 from sluice.loops.reconcile import desired_of
+from sluice.resources import MODEL_ROLLOUTS
 
 Start = Callable[[str], Trial]
 LIVES = int(os.environ.get("SLUICE_RANDOM_LIVES", "1"))

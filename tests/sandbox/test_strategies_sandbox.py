@@ -8,8 +8,7 @@ from typing import Any
 from trial import CANARY, NAMESPACE, Trial, poll, sluice
 
 from sluice.api.status import Phase, RolloutStatus, Verdict
-from sluice.kube.resources import VIRTUAL_SERVICES
-from sluice.seldon.kinds import SELDON_DEPLOYMENTS
+from sluice.resources import SELDON_DEPLOYMENTS, VIRTUAL_SERVICES
 from sluice.seldon.routes import parse_mirrors
 
 Start = Callable[[str], Trial]

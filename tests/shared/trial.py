@@ -21,11 +21,17 @@ from sluice.clock import SystemClock
 from sluice.errors import ApiError, ConflictError, NotFoundError
 from sluice.kube.client import Client
 from sluice.kube.reflector import Reflector
-from sluice.kube.resources import DEPLOYMENTS, MODEL_ROLLOUTS, PODS, VIRTUAL_SERVICES, Resource
+from sluice.resources import (
+    DEPLOYMENTS,
+    MODEL_ROLLOUTS,
+    PODS,
+    SELDON_DEPLOYMENTS,
+    VIRTUAL_SERVICES,
+    Resource,
+)
 from sluice.sandbox.demo.requests import Shot, Shots
 from sluice.sandbox.demo.scenarios import rollout
 from sluice.sandbox.up import Options, Sandbox
-from sluice.seldon.kinds import SELDON_DEPLOYMENTS
 from sluice.seldon.routes import parse_mirrors, parse_routes
 
 NAMESPACE = "prod"

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from sluice.errors import ApiError, ForbiddenError, InvalidError, NotFoundError, UsageError
 from sluice.kube.client import Client
-from sluice.kube.resources import CONFIG_MAPS
+from sluice.resources import CONFIG_MAPS
 
 ANNOTATIONS = "sluice.dev/captured-"
 """Before `seen`, `kept`, `from`, `to` and `deployment`."""

@@ -15,8 +15,8 @@ from sluice.api.status import Phase
 from sluice.clock import Clock
 from sluice.errors import SluiceError, UsageError
 from sluice.kube.client import Client
-from sluice.kube.resources import MODEL_ROLLOUTS
 from sluice.kube.transport import Timeout
+from sluice.resources import MODEL_ROLLOUTS
 
 PATHS = {"predict": "/api/v1.0/predictions", "feedback": "/api/v1.0/feedback"}
 DEFAULT_GATEWAY = "http://istio-ingressgateway.istio-system.svc"

@@ -24,7 +24,7 @@ from sluice.engine.commands import LONGEST_WHY, Command, Request, meant_for, ref
 from sluice.errors import NotAllowedError, UsageError, WaitTimeoutError
 from sluice.kube.client import Client
 from sluice.kube.rbac import who_am_i
-from sluice.kube.resources import MODEL_ROLLOUTS
+from sluice.resources import MODEL_ROLLOUTS
 
 Wait = Annotated[
     float,

@@ -22,8 +22,8 @@ from sluice.errors import (
     WaitTimeoutError,
 )
 from sluice.kube.client import Client
-from sluice.kube.resources import MODEL_ROLLOUTS
 from sluice.kube.watching import WatchStream
+from sluice.resources import MODEL_ROLLOUTS
 
 Object = dict[str, Any]
 Key = tuple[str, str]

@@ -18,8 +18,8 @@ from sluice.engine.inputs import Inputs
 from sluice.engine.world import World
 from sluice.errors import NotFoundError, SpecError, UsageError
 from sluice.kube.client import Client
-from sluice.kube.resources import MODEL_ROLLOUTS, SELDON_DEPLOYMENTS
 from sluice.loops.reconcile import desired_of
+from sluice.resources import MODEL_ROLLOUTS, SELDON_DEPLOYMENTS
 from sluice.seldon.patch import json_patch
 from sluice.seldon.read import WorldReader, from_client
 from sluice.simulation.files import read_documents

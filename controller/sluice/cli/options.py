@@ -11,8 +11,8 @@ import typer
 from sluice.api.base import parse_duration
 from sluice.errors import ApiError, NotFoundError
 from sluice.kube.client import Client
-from sluice.kube.resources import MODEL_ROLLOUTS
 from sluice.kube.transport import Timeout
+from sluice.resources import MODEL_ROLLOUTS
 
 # A tab key must not hang on a cluster that is away. Seconds.
 _COMPLETION_TIMEOUT = Timeout(0.5, 1.5)

@@ -11,7 +11,7 @@ from sluice.api.policy import CanaryPolicySpec
 from sluice.api.rollout import CLUSTER_POLICY_KIND, RolloutSpec, parse_policy
 from sluice.errors import ApiError, SpecError
 from sluice.kube.client import Client
-from sluice.kube.resources import CANARY_POLICIES, CLUSTER_CANARY_POLICIES
+from sluice.resources import CANARY_POLICIES, CLUSTER_CANARY_POLICIES
 
 
 def policy_of(client: Client, spec: RolloutSpec, namespace: str) -> tuple[CanaryPolicySpec, str]:

@@ -8,7 +8,7 @@ from typing import Any
 from sluice.api.times import from_wire
 from sluice.errors import ApiError
 from sluice.kube.client import Client
-from sluice.kube.resources import EVENTS, MODEL_ROLLOUTS
+from sluice.resources import EVENTS, MODEL_ROLLOUTS
 
 NEWEST = 5
 

@@ -25,7 +25,7 @@ from sluice.cli.output import console, plain_table, print_data
 from sluice.cli.view import list_row
 from sluice.clock import SystemClock
 from sluice.errors import UsageError
-from sluice.kube.resources import MODEL_ROLLOUTS
+from sluice.resources import MODEL_ROLLOUTS
 
 __all__ = ["ROLLED_BACK", "ended", "list_rollouts", "status"]
 

@@ -14,7 +14,7 @@ from sluice.cli.wait import Quiet, Timeout, wait_for
 from sluice.cli.waiting import Wanted
 from sluice.errors import ConflictError, PatchTestFailedError, UsageError
 from sluice.kube.client import Client
-from sluice.kube.resources import MODEL_ROLLOUTS
+from sluice.resources import MODEL_ROLLOUTS
 
 _ATTEMPTS = 4
 

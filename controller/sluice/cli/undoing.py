@@ -20,7 +20,7 @@ from sluice.cli.options import Context, Kubeconfig, Name, Namespace, connect
 from sluice.cli.view import age
 from sluice.errors import NotAllowedError, NotFoundError, PatchTestFailedError
 from sluice.kube.client import Client
-from sluice.kube.resources import CONTROLLER_REVISIONS, MODEL_ROLLOUTS
+from sluice.resources import CONTROLLER_REVISIONS, MODEL_ROLLOUTS
 from sluice.seldon.revision import revision_of
 
 RESTARTED_ANNOTATION = "sluice.dev/restartedAt"

@@ -13,8 +13,8 @@ from sluice.cli.options import Context, Kubeconfig, Output, OutputOption, connec
 from sluice.cli.output import print_data
 from sluice.errors import ApiError, SluiceError
 from sluice.kube.client import Client
-from sluice.kube.resources import DEPLOYMENTS, MODEL_ROLLOUTS
 from sluice.kube.transport import Timeout
+from sluice.resources import DEPLOYMENTS, MODEL_ROLLOUTS
 
 _TIMEOUT = Timeout(2.0, 4.0)
 _CONTROLLER_LABELS = "app.kubernetes.io/name=sluice"

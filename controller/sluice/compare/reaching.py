@@ -21,8 +21,8 @@ from sluice.compare.asking import Side
 from sluice.compare.url import PATH, Url
 from sluice.errors import ApiError, ForbiddenError, NotAllowedError
 from sluice.kube.client import Client
-from sluice.kube.resources import PODS, SELDON_DEPLOYMENTS
 from sluice.kube.transport import Timeout
+from sluice.resources import PODS, SELDON_DEPLOYMENTS
 from sluice.seldon.containers import address_of, service_name
 
 _KUBERNETES = "Status"

@@ -10,10 +10,10 @@ from sluice.api.rollout import CLUSTER_POLICY_KIND
 from sluice.doctor.findings import Finding, ok, warning
 from sluice.doctor.predictors import Predictor
 from sluice.doctor.reading import Object, Reading
-from sluice.kube.resources import CANARY_POLICIES, CLUSTER_CANARY_POLICIES
 from sluice.metrics.answer_queries import AnswerQueries
 from sluice.metrics.client import PrometheusClient
 from sluice.metrics.dialects import Labels
+from sluice.resources import CANARY_POLICIES, CLUSTER_CANARY_POLICIES
 
 _OF_ANSWERS = {metric.value for metric in Metric if metric.of_answers}
 

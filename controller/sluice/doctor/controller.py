@@ -12,7 +12,7 @@ from sluice.doctor.findings import Finding, error, note, ok, warning
 from sluice.doctor.reading import Object, Reading, name_of
 from sluice.doctor.server import SKEW_SECONDS
 from sluice.kube.rbac import Account
-from sluice.kube.resources import DEPLOYMENTS, LEASES
+from sluice.resources import DEPLOYMENTS, LEASES
 
 SELECTOR = "app.kubernetes.io/name=sluice,app.kubernetes.io/component=controller"
 INSTALL = "kubectl apply -k manifests (helm: helm install sluice charts/sluice -n sluice-system)"

@@ -10,7 +10,7 @@ from sluice.api.crds import crds as shipped
 from sluice.doctor.findings import Finding, error, note, ok
 from sluice.doctor.reading import Object, Reading
 from sluice.errors import ApiError
-from sluice.kube.resources import CRDS, Resource
+from sluice.resources import CRDS, Resource
 
 APPLY = "kubectl apply --server-side -f manifests/crds"
 SHOWN = 6

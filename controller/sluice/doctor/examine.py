@@ -24,10 +24,10 @@ from sluice.doctor.predictors import predictors_of
 from sluice.doctor.reading import Object, Objects, Reading
 from sluice.errors import ApiError
 from sluice.kube.client import Client
-from sluice.kube.resources import MODEL_ROLLOUTS, SELDON_DEPLOYMENTS
 from sluice.metrics.client import PrometheusClient
 from sluice.metrics.dialects import Labels
 from sluice.metrics.queries import AS_USUAL
+from sluice.resources import MODEL_ROLLOUTS, SELDON_DEPLOYMENTS
 
 Found = TypeVar("Found")
 

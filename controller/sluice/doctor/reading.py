@@ -7,7 +7,7 @@ from typing import Any
 from sluice.doctor.findings import Finding, note
 from sluice.errors import ForbiddenError, NotFoundError
 from sluice.kube.client import Client
-from sluice.kube.resources import Resource
+from sluice.resources import Resource
 
 Object = dict[str, Any]
 Objects = list[Object]

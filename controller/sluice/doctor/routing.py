@@ -8,7 +8,7 @@ from sluice.doctor.findings import Finding, error, note, ok, warning
 from sluice.doctor.reading import Object, Reading, annotation, name_of
 from sluice.doctor.seldon_core import DEFAULT_GATEWAY, Operator
 from sluice.errors import ApiError
-from sluice.kube.resources import DESTINATION_RULES, GATEWAYS, VIRTUAL_SERVICES, Resource
+from sluice.resources import DESTINATION_RULES, GATEWAYS, VIRTUAL_SERVICES, Resource
 
 GATEWAY = "seldon.io/istio-gateway"
 MAPPINGS = (

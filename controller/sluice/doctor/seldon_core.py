@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sluice.doctor.findings import Finding, error, note, ok, warning
 from sluice.doctor.reading import Object, Reading, name_of
 from sluice.errors import ApiError
-from sluice.kube.resources import (
+from sluice.resources import (
     CRDS,
     DEPLOYMENTS,
     SELDON_DEPLOYMENTS,

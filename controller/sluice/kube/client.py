@@ -17,9 +17,9 @@ from typing import Any
 
 from sluice.errors import ApiError, ApiUnavailableError, GoneError
 from sluice.kube import connect, failures
-from sluice.kube.resources import Resource
 from sluice.kube.transport import Call, HttpTransport, Response, Timeout, Transport
 from sluice.kube.watching import Asked, WatchEvent, WatchStream, describe
+from sluice.resources import Resource
 
 __all__ = [
     "Client",

@@ -20,8 +20,8 @@ import structlog
 from sluice.clock import Clock
 from sluice.errors import ApiError, ApiUnavailableError, NotFoundError
 from sluice.kube.client import Client
-from sluice.kube.resources import EVENTS
 from sluice.kube.transport import Timeout
+from sluice.resources import EVENTS
 
 Object = dict[str, Any]
 EventType = Literal["Normal", "Warning"]

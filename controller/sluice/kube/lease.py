@@ -24,8 +24,8 @@ import structlog
 from sluice.clock import Clock
 from sluice.errors import ApiError, ConflictError, NotFoundError
 from sluice.kube.client import Client
-from sluice.kube.resources import LEASES
 from sluice.kube.transport import Timeout
+from sluice.resources import LEASES
 
 Object = dict[str, Any]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sluice.errors import ApiError
 from sluice.kube.client import Client
-from sluice.kube.resources import (
+from sluice.resources import (
     SELF_SUBJECT_ACCESS_REVIEWS,
     SELF_SUBJECT_REVIEWS,
     SUBJECT_ACCESS_REVIEWS,

@@ -18,9 +18,9 @@ from sluice.errors import (
     NotFoundError,
 )
 from sluice.kube.client import Client
-from sluice.kube.resources import Resource
 from sluice.kube.sharing import Shared
 from sluice.kube.watching import WatchEvent, WatchStream
+from sluice.resources import Resource
 
 Object = dict[str, Any]
 Key = tuple[str, str]

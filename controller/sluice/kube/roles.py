@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from sluice.kube.rbac import Right
-from sluice.kube.resources import Resource
+from sluice.resources import Resource
 
 FILES = Path(__file__).parent / "shipped_roles"
 """Copies of the chart's files/rbac, for a `sluice` that was installed without the repository."""

@@ -10,8 +10,8 @@ from typing import Any
 
 from sluice.errors import ApiError, ApiUnavailableError
 from sluice.kube import failures
-from sluice.kube.resources import Resource
 from sluice.kube.transport import Response
+from sluice.resources import Resource
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from sluice.api.status import Phase, RolloutStatus, StoredTemplate
 from sluice.engine.inputs import Decision, Inputs
 from sluice.errors import AlreadyExistsError, ApiError, NotFoundError
 from sluice.kube.client import Client
-from sluice.kube.resources import CONTROLLER_REVISIONS, MODEL_ROLLOUTS
 from sluice.loops.audit import AuditLog, records_of, stall_record
 from sluice.loops.stores import Object
+from sluice.resources import CONTROLLER_REVISIONS, MODEL_ROLLOUTS
 
 log = structlog.get_logger()
 

@@ -17,9 +17,9 @@ from sluice.clock import Clock
 from sluice.compare.reaching import in_cluster, predictor_side
 from sluice.engine.preflight_facts import PreflightAnswer, PreflightFacts, PreflightWish
 from sluice.kube.client import Client
-from sluice.kube.resources import CONFIG_MAPS
 from sluice.kube.workqueue import WorkQueue
 from sluice.loops.preflight_run import Attempt, Fields, Way, Ways
+from sluice.resources import CONFIG_MAPS
 
 log = structlog.get_logger()
 

@@ -30,7 +30,6 @@ from sluice.engine.world import World
 from sluice.errors import ApiError, ForbiddenError, NotFoundError, SpecError
 from sluice.kube.client import Client
 from sluice.kube.failures import lacks_right
-from sluice.kube.resources import MODEL_ROLLOUTS
 from sluice.loops.aftercare import Aftercare
 from sluice.loops.gatekeeping import Gatekeeper
 from sluice.loops.judging import Judging, comparison_of
@@ -39,6 +38,7 @@ from sluice.loops.own_metrics import OwnMetrics
 from sluice.loops.policies import Policies
 from sluice.loops.preflights import Preflights
 from sluice.loops.stores import Object, OwnWrites, spread
+from sluice.resources import MODEL_ROLLOUTS
 from sluice.seldon.containers import address_of
 from sluice.seldon.read import WorldReader
 from sluice.seldon.revision import (

@@ -29,8 +29,8 @@ from sluice.engine.retraining import (
 from sluice.errors import AlreadyExistsError, ForbiddenError, InvalidError, NotFoundError
 from sluice.kube.client import Client
 from sluice.kube.failures import lacks_right
-from sluice.kube.resources import CRON_JOBS, JOBS
 from sluice.loops.webhooks import Webhooks
+from sluice.resources import CRON_JOBS, JOBS
 
 log = structlog.get_logger()
 

@@ -17,7 +17,9 @@ from sluice.clock import Clock
 from sluice.errors import ForbiddenError, NotFoundError
 from sluice.kube.client import Client
 from sluice.kube.reflector import Reflector, without_managed_fields
-from sluice.kube.resources import (
+from sluice.loops.elsewhere import shown_to_gates
+from sluice.loops.stores import Index, Object
+from sluice.resources import (
     CANARY_POLICIES,
     CLUSTER_CANARY_POLICIES,
     DEPLOYMENTS,
@@ -26,8 +28,6 @@ from sluice.kube.resources import (
     VIRTUAL_SERVICES,
     Resource,
 )
-from sluice.loops.elsewhere import shown_to_gates
-from sluice.loops.stores import Index, Object
 from sluice.seldon.read import Sources, from_client
 
 _SELDONS = "app.kubernetes.io/managed-by=seldon-core"

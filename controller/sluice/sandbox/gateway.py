@@ -15,7 +15,7 @@ import structlog
 
 from sluice.errors import SandboxError, SluiceError
 from sluice.kube.client import Client
-from sluice.kube.resources import DESTINATION_RULES, PODS, SERVICES, VIRTUAL_SERVICES
+from sluice.resources import DESTINATION_RULES, PODS, SERVICES, VIRTUAL_SERVICES
 from sluice.sandbox.envoy import Envoy
 from sluice.sandbox.routing import World, compute
 from sluice.sandbox.watching import Key, Watched

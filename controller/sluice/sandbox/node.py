@@ -19,7 +19,7 @@ import structlog
 
 from sluice.errors import AlreadyExistsError, ConflictError, SandboxError
 from sluice.kube.client import Client
-from sluice.kube.resources import PODS
+from sluice.resources import PODS
 from sluice.sandbox.containers import Image, Resolver, resolve_image
 from sluice.sandbox.pod_runner import PodRunner
 from sluice.sandbox.pod_status import timestamp

@@ -12,7 +12,7 @@ import structlog
 
 from sluice.errors import GoneError, SluiceError
 from sluice.kube.client import Client, WatchStream
-from sluice.kube.resources import Resource
+from sluice.resources import Resource
 
 Key = tuple[str, str]
 Changed = Callable[[Key, dict[str, Any] | None], None]

@@ -24,7 +24,7 @@ from sluice.seldon.containers import (
     explicit_metrics_ports,
     model_containers,
 )
-from sluice.seldon.kinds import Frozen, Json
+from sluice.seldon.objects import Frozen, Json
 
 _NOT_THE_PODS = ("name", "traffic", "replicas", "shadow", "progressDeadlineSeconds")
 _POD_INFO = "seldon-podinfo"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sluice.api.names import limited
-from sluice.seldon.kinds import Frozen, Json
+from sluice.seldon.objects import Frozen, Json
 
 METRICS = "metrics"
 FIRST_METRICS_PORT = 6000

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sluice.engine.world import DeploymentHealth, LivePredictor
+from sluice.resources import SELDON_DEPLOYMENTS
 from sluice.seldon.containers import deployment_names
-from sluice.seldon.kinds import SELDON_DEPLOYMENTS, Frozen
+from sluice.seldon.objects import Frozen
 from sluice.seldon.revision import images_of, revision_of
 
 OWNER_GROUP = "sluice.dev/"

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from sluice.engine.plan import Plan, PlannedPredictor
 from sluice.errors import SpecError
 from sluice.seldon.containers import model_containers, numbered_metrics_ports
-from sluice.seldon.kinds import Frozen, Json
+from sluice.seldon.objects import Frozen, Json
 from sluice.seldon.render import metrics_port
 
 _PREDICTORS = "/spec/predictors"

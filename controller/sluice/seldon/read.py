@@ -10,20 +10,19 @@ from typing import Any, Protocol
 from sluice.api.names import limited
 from sluice.engine.world import DeploymentHealth, LivePredictor, World
 from sluice.errors import ApiError, ForbiddenError, NotFoundError
+from sluice.resources import (
+    DEPLOYMENTS,
+    PODS,
+    SELDON_DEPLOYMENTS,
+    SELF_SUBJECT_ACCESS_REVIEWS,
+    VIRTUAL_SERVICES,
+)
 from sluice.seldon import parse
 from sluice.seldon.containers import (
     SEPARATE_ENGINE_ANNOTATION,
     service_name,
 )
-from sluice.seldon.kinds import (
-    ACCESS_REVIEWS,
-    DEPLOYMENTS,
-    PODS,
-    SELDON_DEPLOYMENTS,
-    VIRTUAL_SERVICES,
-    Frozen,
-    Json,
-)
+from sluice.seldon.objects import Frozen, Json
 from sluice.seldon.routes import parse_mirrors, parse_routes
 
 
@@ -181,8 +180,8 @@ def from_client(client: Reading) -> Sources:
 def may_patch_routes(client: Reading, namespace: str) -> bool:
     """Ask the API server whether we may patch VirtualServices; True when it does not tell."""
     review: Json = {
-        "apiVersion": ACCESS_REVIEWS.api_version,
-        "kind": ACCESS_REVIEWS.kind,
+        "apiVersion": SELF_SUBJECT_ACCESS_REVIEWS.api_version,
+        "kind": SELF_SUBJECT_ACCESS_REVIEWS.kind,
         "spec": {
             "resourceAttributes": {
                 "namespace": namespace,
@@ -193,7 +192,7 @@ def may_patch_routes(client: Reading, namespace: str) -> bool:
         },
     }
     try:
-        answer = client.create(ACCESS_REVIEWS, review)
+        answer = client.create(SELF_SUBJECT_ACCESS_REVIEWS, review)
     except (ForbiddenError, NotFoundError):
         return True
     return bool((answer.get("status") or {}).get("allowed", True))

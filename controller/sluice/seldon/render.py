@@ -7,6 +7,7 @@ from typing import Any
 
 from sluice.api.names import NAME_LIMIT
 from sluice.errors import SpecError
+from sluice.resources import SELDON_DEPLOYMENTS
 from sluice.seldon.canonical import READINESS
 from sluice.seldon.containers import (
     CONTAINER_LABEL_PREFIX,
@@ -16,7 +17,7 @@ from sluice.seldon.containers import (
     explicit_metrics_ports,
     model_containers,
 )
-from sluice.seldon.kinds import SELDON_DEPLOYMENTS, Frozen, Json
+from sluice.seldon.objects import Frozen, Json
 
 _PREDICTOR_NAME_LENGTH = 9
 _APPLIED_BY_KUBECTL = "kubectl.kubernetes.io/last-applied-configuration"

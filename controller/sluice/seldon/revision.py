@@ -7,7 +7,7 @@ import json
 
 from sluice.seldon.canonical import canonical
 from sluice.seldon.containers import containers_of, graph_nodes
-from sluice.seldon.kinds import Frozen
+from sluice.seldon.objects import Frozen
 from sluice.seldon.render import check_names, new_seldon_deployment, rendered
 
 __all__ = [

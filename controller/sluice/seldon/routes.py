@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sluice.seldon.kinds import Frozen, Json
+from sluice.seldon.objects import Frozen, Json
 
 
 def parse_routes(virtual_service: Frozen) -> tuple[dict[str, int] | None, bool]:

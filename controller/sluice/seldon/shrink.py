@@ -16,8 +16,9 @@ from sluice.api.names import limited
 from sluice.engine.plan import Plan
 from sluice.engine.world import LivePredictor, World
 from sluice.errors import ApiError
+from sluice.resources import DEPLOYMENTS, PODS
 from sluice.seldon import parse
-from sluice.seldon.kinds import DEPLOYMENTS, PODS, Frozen, Json
+from sluice.seldon.objects import Frozen, Json
 from sluice.seldon.patch import assumptions, replicas_patch
 
 BEFORE_ANNOTATION = "sluice.dev/replicas-before"

@@ -19,8 +19,9 @@ from sluice.errors import (
     PatchTestFailedError,
     SpecError,
 )
+from sluice.resources import SELDON_DEPLOYMENTS, VIRTUAL_SERVICES
 from sluice.seldon import shrink
-from sluice.seldon.kinds import SELDON_DEPLOYMENTS, VIRTUAL_SERVICES, Json
+from sluice.seldon.objects import Json
 from sluice.seldon.patch import json_patch
 from sluice.seldon.routes import parse_routes, route_patch
 

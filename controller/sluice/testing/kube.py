@@ -23,13 +23,13 @@ from urllib.parse import unquote
 
 from sluice.errors import ApiUnavailableError
 from sluice.kube.client import APPLY_PATCH, JSON_PATCH, Client
-from sluice.kube.resources import (
+from sluice.kube.transport import Call
+from sluice.resources import (
     CRDS,
     SELF_SUBJECT_ACCESS_REVIEWS,
     SELF_SUBJECT_REVIEWS,
     SUBJECT_ACCESS_REVIEWS,
 )
-from sluice.kube.transport import Call
 from sluice.testing.json_patch import PatchDoesNotFit, apply_merge, apply_patch
 
 Object = dict[str, Any]

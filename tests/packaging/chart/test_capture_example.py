@@ -10,7 +10,7 @@ import typer
 from sluice._version import __version__
 from sluice.cli.main import app
 from sluice.errors import ForbiddenError
-from sluice.kube.resources import PODS
+from sluice.resources import PODS
 from tests.packaging.chart.conftest import Shop
 from tests.packaging.chart.rendering import ROOT, objects, one
 

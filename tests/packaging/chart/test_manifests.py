@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sluice.kube.resources import CRDS, DEPLOYMENTS, NAMESPACES
+from sluice.resources import CRDS, DEPLOYMENTS, NAMESPACES
 from sluice.sandbox import objects as applied
 from tests.packaging.chart.conftest import Shop, monitoring_crds
 from tests.packaging.chart.rendering import NAMESPACE, ROOT, objects, one, tool

@@ -11,7 +11,7 @@ import yaml
 from sluice._version import __version__
 from sluice.errors import ForbiddenError
 from sluice.kube.client import Client
-from sluice.kube.resources import (
+from sluice.resources import (
     CANARY_POLICIES,
     CRDS,
     DEPLOYMENTS,

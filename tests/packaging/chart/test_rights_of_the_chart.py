@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sluice.kube.resources import (
+from sluice.resources import (
     CANARY_POLICIES,
     CLUSTER_ROLES,
     MODEL_ROLLOUTS,

@@ -13,7 +13,7 @@ import pytest
 
 from sluice.errors import AlreadyExistsError
 from sluice.kube.client import Client
-from sluice.kube.resources import MODEL_ROLLOUTS
+from sluice.resources import MODEL_ROLLOUTS
 from sluice.testing.kube import FakeKube
 
 from ..cli.stage import rollout

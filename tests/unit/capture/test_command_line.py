@@ -19,8 +19,8 @@ import pytest
 from sluice.cli import capture as cli
 from sluice.compare.lines import content_of, requests_in
 from sluice.kube.client import Client
-from sluice.kube.resources import CONFIG_MAPS
 from sluice.loops import logs
+from sluice.resources import CONFIG_MAPS
 from sluice.sandbox.ports import free_port
 from sluice.testing.clock import ManualClock
 from sluice.testing.kube import FakeKube

@@ -9,7 +9,7 @@ import pytest
 
 from sluice.capture.places import InConfigMap, InFile, is_lasting
 from sluice.errors import ApiUnavailableError, ForbiddenError, UsageError
-from sluice.kube.resources import CONFIG_MAPS
+from sluice.resources import CONFIG_MAPS
 from sluice.testing.kube import FakeKube
 
 ABOUT = {"deployment": "iris", "seen": "9", "kept": "1", "from": "a", "to": "b"}

@@ -18,7 +18,7 @@ import pytest
 from sluice.api.status import CheckStatus, Verdict
 from sluice.cli import main
 from sluice.engine.inputs import Inputs
-from sluice.kube.resources import MODEL_ROLLOUTS
+from sluice.resources import MODEL_ROLLOUTS
 from sluice.seldon.revision import images_of, revision_of
 from sluice.testing.clock import ManualClock
 from sluice.testing.kube import FakeKube, FakeResponse, FakeWatch

@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry
 
 from sluice.cli import commands, main, rollouts, sandbox
 from sluice.errors import UsageError
-from sluice.kube.resources import MODEL_ROLLOUTS
 from sluice.loops.health import HealthServer
+from sluice.resources import MODEL_ROLLOUTS
 from sluice.sandbox import owner
 from sluice.testing.kube import FakeKube
 

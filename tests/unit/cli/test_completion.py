@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from sluice._version import __version__
-from sluice.kube.resources import DEPLOYMENTS, MODEL_ROLLOUTS
+from sluice.resources import DEPLOYMENTS, MODEL_ROLLOUTS
 from sluice.testing.kube import FakeResponse
 
 from .stage import ScriptedKube, rollout

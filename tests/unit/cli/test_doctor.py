@@ -12,8 +12,8 @@ import yaml
 from sluice._version import __version__
 from sluice.cli import doctor, main
 from sluice.doctor.findings import Finding, Level
-from sluice.kube.resources import CRDS
 from sluice.metrics.client import PrometheusClient
+from sluice.resources import CRDS
 from tests.unit.doctor.small_place import Place
 
 

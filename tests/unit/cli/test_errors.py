@@ -10,7 +10,7 @@ import yaml
 
 from sluice.cli.main import program_name
 from sluice.cli.options import complete_names, duration
-from sluice.kube.resources import MODEL_ROLLOUTS
+from sluice.resources import MODEL_ROLLOUTS
 
 from .stage import Play, ScriptedKube, rollout
 

@@ -14,7 +14,7 @@ from sluice.cli.following import BACK, Follower
 from sluice.cli.live_list import Board, fitting
 from sluice.cli.live_status import Picture
 from sluice.cli.row_screen import RowScreen
-from sluice.kube.resources import MODEL_ROLLOUTS
+from sluice.resources import MODEL_ROLLOUTS
 
 from .stage import Play, ScriptedKube, StageClock, rollout
 

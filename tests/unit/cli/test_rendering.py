@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from sluice.api.rollout import parse_rollout
-from sluice.kube.resources import MODEL_ROLLOUTS, SELDON_DEPLOYMENTS, VIRTUAL_SERVICES
 from sluice.loops.reconcile import desired_of
+from sluice.resources import MODEL_ROLLOUTS, SELDON_DEPLOYMENTS, VIRTUAL_SERVICES
 
 from ..seldon.seldon_objects import virtual_service
 from .stage import ScriptedKube, StageClock, revision, rollout

@@ -12,11 +12,11 @@ import pytest
 from sluice.api.status import Verdict
 from sluice.cli import report as command
 from sluice.cli.curves import read_curves
-from sluice.kube.resources import EVENTS
 from sluice.metrics.client import PrometheusClient
 from sluice.metrics.dialects import SeldonDialect, Target
 from sluice.report.rollout import report
 from sluice.report.timeline import Bar, timeline
+from sluice.resources import EVENTS
 from sluice.testing.prometheus import FakePrometheus
 
 from .stage import Play, ScriptedKube, StageClock, revision

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sluice.cli.gitops import owner_in_git
-from sluice.kube.resources import MODEL_ROLLOUTS
+from sluice.resources import MODEL_ROLLOUTS
 
 from .stage import Play, ScriptedKube, rollout
 

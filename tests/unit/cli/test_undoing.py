@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sluice.cli import main, undoing
-from sluice.kube.resources import CONTROLLER_REVISIONS, MODEL_ROLLOUTS
+from sluice.resources import CONTROLLER_REVISIONS, MODEL_ROLLOUTS
 from sluice.seldon.revision import revision_of
 from sluice.testing.kube import FakeKube
 

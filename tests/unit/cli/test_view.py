@@ -15,7 +15,7 @@ from sluice.cli.checks_view import RateMeter, value, values
 from sluice.cli.next_move import next_move
 from sluice.cli.rollout_events import Told, newest_events
 from sluice.cli.view import Beside, details
-from sluice.kube.resources import EVENTS
+from sluice.resources import EVENTS
 
 from ..engine.small_cluster import POLICY
 from .stage import Play, ScriptedKube
@@ -191,7 +191,7 @@ def test_the_policy_is_that_of_the_rollout_with_its_overrides(
     play: Play, scripted: ScriptedKube
 ) -> None:
     from sluice.cli.policies import policy_for_view
-    from sluice.kube.resources import CLUSTER_CANARY_POLICIES
+    from sluice.resources import CLUSTER_CANARY_POLICIES
 
     obj = play.object()
     assert policy_for_view(scripted.client(), obj) is not None, "the built-in one"

@@ -11,7 +11,7 @@ from sluice.api.status import Verdict
 from sluice.cli.story import Story
 from sluice.cli.waiting import parse_wanted
 from sluice.errors import UsageError
-from sluice.kube.resources import MODEL_ROLLOUTS
+from sluice.resources import MODEL_ROLLOUTS
 
 from .stage import Play, ScriptedKube, StageClock, revision
 

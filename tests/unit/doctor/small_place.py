@@ -13,7 +13,8 @@ from sluice.api.crds import crds
 from sluice.api.times import to_wire
 from sluice.doctor.examine import Examination, Question
 from sluice.doctor.findings import Finding, Level
-from sluice.kube.resources import (
+from sluice.metrics.client import PrometheusClient
+from sluice.resources import (
     CRDS,
     DEPLOYMENTS,
     GATEWAYS,
@@ -23,7 +24,6 @@ from sluice.kube.resources import (
     VALIDATING_WEBHOOKS,
     Resource,
 )
-from sluice.metrics.client import PrometheusClient
 from sluice.sandbox.up import CRDS as FOREIGN_CRDS
 from sluice.testing.clock import ManualClock
 from sluice.testing.kube import FakeKube

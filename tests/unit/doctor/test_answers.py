@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sluice.kube.resources import CANARY_POLICIES, CLUSTER_CANARY_POLICIES, MODEL_ROLLOUTS
+from sluice.resources import CANARY_POLICIES, CLUSTER_CANARY_POLICIES, MODEL_ROLLOUTS
 
 from .small_place import NOW, POD, Place
 

@@ -10,7 +10,8 @@ import pytest
 
 from sluice.doctor.crds import missing_fields
 from sluice.doctor.findings import Level
-from sluice.kube.resources import (
+from sluice.kube.transport import Call
+from sluice.resources import (
     CRDS,
     DEPLOYMENTS,
     GATEWAYS,
@@ -20,7 +21,6 @@ from sluice.kube.resources import (
     VALIDATING_WEBHOOKS,
     Resource,
 )
-from sluice.kube.transport import Call
 from tests.unit.doctor.small_place import CONTAINER, NOW, PREDICTOR, Place, crd_of
 
 ERROR, WARNING, NOTE = Level.ERROR, Level.WARNING, Level.NOTE

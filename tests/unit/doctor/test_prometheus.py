@@ -8,7 +8,7 @@ import pytest
 
 from sluice.doctor.findings import Level
 from sluice.doctor.prometheus import port_forward
-from sluice.kube.resources import DEPLOYMENTS
+from sluice.resources import DEPLOYMENTS
 from sluice.testing.prometheus import METRIC
 from tests.unit.doctor.small_place import NOW, POD, PREDICTOR, Place
 

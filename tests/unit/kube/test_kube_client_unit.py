@@ -22,14 +22,14 @@ from sluice.errors import (
 )
 from sluice.kube.client import Client
 from sluice.kube.rbac import Right, can_i, missing
-from sluice.kube.resources import (
+from sluice.kube.transport import Call, Timeout
+from sluice.resources import (
     CLUSTER_CANARY_POLICIES,
     CONFIG_MAPS,
     DEPLOYMENTS,
     PODS,
     SELDON_DEPLOYMENTS,
 )
-from sluice.kube.transport import Call, Timeout
 from sluice.testing.kube import FakeKube
 
 

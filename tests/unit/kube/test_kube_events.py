@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sluice.kube.events import BURST, MESSAGE_LENGTH, EventRecorder
-from sluice.kube.resources import EVENTS
+from sluice.resources import EVENTS
 from sluice.testing.clock import ManualClock
 from sluice.testing.kube import FakeKube
 

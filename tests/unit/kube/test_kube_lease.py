@@ -11,8 +11,8 @@ import pytest
 
 from sluice.errors import NotFoundError
 from sluice.kube.lease import Elector, new_identity
-from sluice.kube.resources import LEASES
 from sluice.kube.transport import Call
+from sluice.resources import LEASES
 from sluice.testing.clock import ManualClock
 from sluice.testing.kube import FakeKube
 

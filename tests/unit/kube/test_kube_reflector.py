@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from sluice.kube.reflector import BACKOFF_CAP, HEALTHY_SECONDS, Reflector
-from sluice.kube.resources import CONFIG_MAPS
 from sluice.kube.transport import Call
+from sluice.resources import CONFIG_MAPS
 from sluice.testing.clock import ManualClock
 from sluice.testing.kube import FakeKube
 

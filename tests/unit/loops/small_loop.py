@@ -13,13 +13,6 @@ from typing import Any
 
 from sluice.api.status import RolloutStatus
 from sluice.errors import AlreadyExistsError, ConflictError, NotFoundError
-from sluice.kube.resources import (
-    DEPLOYMENTS,
-    MODEL_ROLLOUTS,
-    SELDON_DEPLOYMENTS,
-    VIRTUAL_SERVICES,
-    Resource,
-)
 from sluice.loops.aftercare import Aftercare
 from sluice.loops.audit import AuditLog
 from sluice.loops.gatekeeping import Gatekeeper
@@ -34,6 +27,13 @@ from sluice.loops.stores import Index, OwnWrites
 from sluice.metrics.client import PrometheusClient
 from sluice.metrics.dialects import SeldonDialect
 from sluice.metrics.observe import Observer
+from sluice.resources import (
+    DEPLOYMENTS,
+    MODEL_ROLLOUTS,
+    SELDON_DEPLOYMENTS,
+    VIRTUAL_SERVICES,
+    Resource,
+)
 from sluice.sandbox.operator.desired import desired
 from sluice.sandbox.operator.settings import Settings
 from sluice.seldon.read import WorldReader, from_client

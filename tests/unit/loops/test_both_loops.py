@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sluice.api.status import Phase
-from sluice.kube.resources import MODEL_ROLLOUTS, SELDON_DEPLOYMENTS
+from sluice.resources import MODEL_ROLLOUTS, SELDON_DEPLOYMENTS
 
 from .small_loop import CANARY, SmallLoop
 

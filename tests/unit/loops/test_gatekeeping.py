@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from sluice.api.status import Phase
-from sluice.kube.resources import MODEL_ROLLOUTS
 from sluice.loops.elsewhere import shown_to_gates
 from sluice.loops.stores import Index
 from sluice.loops.watching import Watching
+from sluice.resources import MODEL_ROLLOUTS
 from sluice.testing.clock import ManualClock
 
 from .small_loop import SmallLoop

@@ -8,15 +8,15 @@ from typing import Any
 
 from sluice.api.rollout import changed_by, spec_manager
 from sluice.api.status import Phase
-from sluice.kube.resources import (
+from sluice.loops.audit import AuditLog
+from sluice.loops.keeping import digests_of
+from sluice.loops.watching import slim_rollout
+from sluice.resources import (
     CONTROLLER_REVISIONS,
     MODEL_ROLLOUTS,
     PODS,
     SELDON_DEPLOYMENTS,
 )
-from sluice.loops.audit import AuditLog
-from sluice.loops.keeping import digests_of
-from sluice.loops.watching import slim_rollout
 
 from .small_loop import SmallLoop
 

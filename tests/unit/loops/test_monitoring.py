@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sluice.kube.resources import MODEL_ROLLOUTS
+from sluice.resources import MODEL_ROLLOUTS
 
 from .monitored_loop import QUICK, SHIFTED, USUAL, MonitoredLoop
 

@@ -13,9 +13,9 @@ from sluice.api.status import Phase
 from sluice.clock import SystemClock
 from sluice.compare.answers import Answer
 from sluice.engine.preflight_facts import PreflightWish
-from sluice.kube.resources import MODEL_ROLLOUTS
 from sluice.loops import preflights as preflights_module
 from sluice.loops.preflights import ClusterWays, Preflights
+from sluice.resources import MODEL_ROLLOUTS
 from sluice.testing.clock import ManualClock
 from sluice.testing.kube import FakeKube
 

@@ -12,9 +12,9 @@ import pytest
 from sluice.api.monitoring_status import Retraining
 from sluice.api.rollout import COMMAND_ANNOTATION
 from sluice.engine.commands import Command, Request
-from sluice.kube.resources import CRON_JOBS, JOBS, MODEL_ROLLOUTS
 from sluice.loops.audit import AuditLog
 from sluice.loops.posting import Reply
+from sluice.resources import CRON_JOBS, JOBS, MODEL_ROLLOUTS
 
 from .monitored_loop import QUICK, SHIFTED, USUAL, MonitoredLoop
 

@@ -7,10 +7,10 @@ from structlog.testing import capture_logs
 
 from sluice.errors import ForbiddenError, NotFoundError
 from sluice.kube.failures import lacks_right
-from sluice.kube.resources import SELDON_DEPLOYMENTS
 from sluice.kube.roles import Granted, granted
 from sluice.loops.own_metrics import OwnMetrics
 from sluice.loops.rights import Rights
+from sluice.resources import SELDON_DEPLOYMENTS
 from sluice.testing.clock import ManualClock
 from sluice.testing.kube import FakeKube
 from tests.unit.loops.small_loop import KEY, SmallLoop

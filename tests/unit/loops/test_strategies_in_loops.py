@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sluice.api.status import Phase, Verdict
-from sluice.kube.resources import SELDON_DEPLOYMENTS
+from sluice.resources import SELDON_DEPLOYMENTS
 
 from .small_loop import CANARY, SmallLoop
 

@@ -11,7 +11,7 @@ import pytest
 from trial import NAMESPACE, Trial
 
 from sluice.api.status import Phase
-from sluice.kube.resources import MODEL_ROLLOUTS, VIRTUAL_SERVICES
+from sluice.resources import MODEL_ROLLOUTS, VIRTUAL_SERVICES
 from sluice.testing.kube import FakeKube
 
 STEPS = ({"main": 100}, {"main": 80, "next": 20}, {"main": 50, "next": 50}, {"next": 100})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from sluice.kube.resources import PODS
+from sluice.resources import PODS
 from sluice.sandbox.watching import Watched
 
 

@@ -23,10 +23,10 @@ from typing import Any, Protocol
 from sluice.api.monitoring_status import RetrainingState
 from sluice.api.status import RolloutStatus
 from sluice.errors import SandboxError
-from sluice.kube.resources import CRON_JOBS, JOBS, MODEL_ROLLOUTS
 from sluice.report import page as html
 from sluice.report.monitoring import monitored
 from sluice.report.plots import Line, Panel, check_color, stack
+from sluice.resources import CRON_JOBS, JOBS, MODEL_ROLLOUTS
 from sluice.sandbox import objects
 from sluice.sandbox.demo import play, training
 from sluice.sandbox.demo.requests import Shots

@@ -12,7 +12,7 @@ from typing import Any
 
 from sluice.api.status import Phase, RolloutStatus
 from sluice.errors import ApiUnavailableError, ConflictError, SandboxError
-from sluice.kube.resources import EVENTS, MODEL_ROLLOUTS
+from sluice.resources import EVENTS, MODEL_ROLLOUTS
 from sluice.sandbox import objects
 from sluice.sandbox.demo.requests import Shots
 from sluice.sandbox.demo.scenarios import NAME, NAMESPACE, Scenario, rollout

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from sluice.errors import ApiError, GoneError
 from sluice.kube.client import Client
-from sluice.kube.resources import Resource
+from sluice.resources import Resource
 
 from .settings import DEPLOYMENT_ID, Json
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sluice.clock import Clock
 from sluice.errors import ApiError, ApiUnavailableError, ConflictError, NotFoundError
 from sluice.kube.client import Client
-from sluice.kube.resources import (
+from sluice.resources import (
     DEPLOYMENTS,
     DESTINATION_RULES,
     HORIZONTAL_POD_AUTOSCALERS,

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from sluice.clock import Clock
 from sluice.errors import ApiError
 from sluice.kube.client import Client
-from sluice.kube.resources import EVENTS
+from sluice.resources import EVENTS
 
 from .settings import Json
 

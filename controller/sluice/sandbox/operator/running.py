@@ -8,7 +8,7 @@ import threading
 from sluice.clock import Clock
 from sluice.errors import ApiError, SandboxError
 from sluice.kube.client import Client
-from sluice.kube.resources import (
+from sluice.resources import (
     DEPLOYMENTS,
     DESTINATION_RULES,
     HORIZONTAL_POD_AUTOSCALERS,
