@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sluice.api.preflight import PreflightState
 from sluice.api.rollout import COMMAND_ANNOTATION
 from sluice.api.status import Phase, RolloutStatus
 from sluice.cli.commands import possible_refusal
@@ -53,6 +54,20 @@ def press(life: Life, action: str) -> Object:
 def test_what_is_offered_is_what_the_command_line_would_do(name: str) -> None:
     obj = statuses()[name]
     assert offered(obj) == possible(obj)
+
+
+@pytest.mark.parametrize("state", [state.value for state in PreflightState])
+def test_a_promotion_is_offered_while_the_preflight_is_awaited(state: str) -> None:
+    obj = statuses()["preparing"]
+    obj["status"]["preflight"] = {
+        "state": state,
+        "question": "q",
+        "revision": obj["status"]["candidate"]["revision"],
+        "stable": obj["status"]["stable"]["revision"],
+        "startedAt": obj["status"]["phaseStartedAt"],
+    }
+    assert offered(obj) == possible(obj)
+    assert ("promote" in offered(obj)) == PreflightState(state).open
 
 
 @pytest.mark.parametrize("action", COMMANDS)

@@ -22,7 +22,9 @@ local retrainable = status.stable ~= nil
 for _, one in ipairs((status.monitoring or {}).retrainings or {}) do
   if one.state == "Pending" or one.state == "Running" then retrainable = false end
 end
-local promotable = under_way and phase ~= "Preparing" and phase ~= "Promoting"
+local asking = {Running = true, Blocked = true, Undecided = true}
+local preflight = asking[(status.preflight or {}).state] == true -- it can be passed over
+local promotable = under_way and phase ~= "Promoting" and (phase ~= "Preparing" or preflight)
 
 local function action(possible, name, icon)
   return {disabled = not possible, displayName = name, iconClass = "fa fa-fw fa-" .. icon}
