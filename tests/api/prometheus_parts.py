@@ -5,13 +5,13 @@ from __future__ import annotations
 import socket
 import subprocess
 import threading
-import time
 import urllib.request
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import yaml
+from waiting import until
 
 from sluice.sandbox import parts
 
@@ -90,12 +90,3 @@ class RealPrometheus:
             self.process.terminate()
             self.process.wait(DEADLINE)
             self.process = None
-
-
-def until(holds: Callable[[], bool], what: str) -> None:
-    """Poll until it holds."""
-    pause = threading.Event()
-    deadline = time.monotonic() + DEADLINE
-    while not holds():
-        assert time.monotonic() < deadline, f"expected within {DEADLINE:g} s: {what}"
-        pause.wait(0.05)

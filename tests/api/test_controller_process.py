@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from waiting import until
 
 from sluice.errors import AlreadyExistsError, NotFoundError
 from sluice.resources import (
@@ -38,17 +39,7 @@ from sluice.sandbox.up import CRDS, SYSTEM_NAMESPACE, shipped_manifests
 if TYPE_CHECKING:
     from tests.api.conftest import Cluster
 
-SECONDS = 480.0  # how long to wait before giving up; nothing is judged by it
 LEASE = "sluice-controller"
-
-
-def until(truth: Callable[[], Any], what: str) -> Any:
-    """Poll until it is so."""
-    deadline = time.monotonic() + SECONDS
-    while not (found := truth()):
-        assert time.monotonic() < deadline, f"{what} did not happen within {SECONDS:g} s"
-        time.sleep(0.05)
-    return found
 
 
 class Controllers:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from prometheus_parts import until
+from waiting import until
 
 from sluice._version import __version__
 from sluice.cli import main

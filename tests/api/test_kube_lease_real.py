@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from waiting import until
 
 from sluice.clock import SystemClock
 from sluice.errors import NotFoundError
@@ -39,14 +39,6 @@ elector = Elector(
 )
 sys.exit(0 if elector.run(stop) else 3)
 """
-
-
-def until(condition: Callable[[], object], seconds: float = 480) -> None:
-    deadline = time.monotonic() + seconds
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        pause.wait(0.02)
 
 
 def holder(cluster: Cluster, namespace: str) -> str | None:

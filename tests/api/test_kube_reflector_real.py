@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import random
 import threading
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from waiting import until
 
 from sluice.clock import SystemClock
 from sluice.errors import GoneError
@@ -19,14 +19,6 @@ from sluice.resources import CONFIG_MAPS
 
 if TYPE_CHECKING:
     from tests.api.conftest import Cluster
-
-
-def until(condition: Callable[[], object], seconds: float = 480) -> None:
-    deadline = time.monotonic() + seconds
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        pause.wait(0.02)
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from waiting import until
 
 from sluice.engine.plan import Plan, PlannedPredictor
 from sluice.engine.world import World
@@ -41,16 +41,6 @@ from sluice.seldon.write import SeldonWriter
 
 CRD_FOLDER = Path(contract.__file__).parents[1] / "crds"
 WEBHOOK = "seldon-validating-webhook-configuration"
-SECONDS = 300.0
-
-
-def until(truth: Callable[[], Any], what: str) -> Any:
-    """Poll until it is so."""
-    deadline = time.monotonic() + SECONDS
-    while not (found := truth()):
-        assert time.monotonic() < deadline, f"{what} did not happen within {SECONDS:g} s"
-        time.sleep(0.02)
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -10,16 +10,16 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from waiting import until
 
 from sluice.resources import (
     DEPLOYMENTS,
@@ -41,14 +41,6 @@ IMAGES = {
     "test/backend": lambda image: Command([sys.executable, str(BACKEND)]),
     "test/crashing": lambda image: Command([sys.executable, "-c", "raise SystemExit(3)"]),
 }
-
-
-def until(true: Callable[[], bool], seconds: float = 480.0) -> None:
-    deadline = time.monotonic() + seconds
-    pause = threading.Event()
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        pause.wait(0.02)
 
 
 @pytest.fixture(scope="module")

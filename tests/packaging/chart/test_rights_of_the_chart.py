@@ -6,14 +6,14 @@ import copy
 import json
 import re
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from waiting import until
 
 from sluice.resources import (
     CANARY_POLICIES,
@@ -29,20 +29,10 @@ from sluice.sandbox.ports import free_port, listening
 from tests.packaging.chart.conftest import Shop, seldons
 from tests.packaging.chart.rendering import CHART, NAMESPACE, objects, render
 
-SECONDS = 480.0  # how long to wait before giving up; nothing is judged by it
 ACCOUNT = "sluice-controller"
 USER = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
 EVERYBODYS = "selfsubjectaccessreviews"  # the API server's own role has it, for all users
 LOOKS_EVERY = "0.2"
-
-
-def until(truth: Callable[[], Any], what: str) -> Any:
-    """Poll until it is so."""
-    deadline = time.monotonic() + SECONDS
-    while not (found := truth()):
-        assert time.monotonic() < deadline, f"{what} did not happen within {SECONDS:g} s"
-        time.sleep(0.05)
-    return found
 
 
 class Running:
