@@ -16,7 +16,8 @@ import numpy as np
 
 from sluice.evidence.detector import BACK, EMPTY, GROWING, advance, cut_gain, total
 from sluice.evidence.formulas import BoolArray, FloatArray
-from sluice.evidence.slots import Rows, Slots, fingerprint
+from sluice.evidence.kept import Kept
+from sluice.evidence.slots import Rows, fingerprint
 from sluice.evidence.wander import Wander
 
 _LAYOUT = 1
@@ -78,12 +79,11 @@ class DecayEvidence:
     learned: bool
 
 
-class DecayFleet:
+class DecayFleet(Kept[DecayPlan]):
     """The reward of many rollouts."""
 
     def __init__(self, size: int = 1) -> None:
-        self.wander = Wander(size, 1, 1)
-        self.slots = Slots(
+        super().__init__(
             {
                 "window": np.zeros((size, 2)),  # feedback, rewards
                 "log_m": np.zeros((size, len(DROPS)), np.float32),
@@ -91,12 +91,10 @@ class DecayFleet:
                 "seen": np.zeros(size),
                 "age": np.zeros(size),  # seconds since the first feedback
                 "decayed": np.zeros(size, np.bool_),
-                **self.wander.fields,
             },
+            Wander(size, 1, 1),
             _LAYOUT,
         )
-        self.wander.fields = self.slots.fields
-        self._plans: dict[str, DecayPlan] = {}
         self._params = np.zeros((size, 5))  # level, tolerance, ln needed, learning, feedback before
 
     def open(self, key: str, plan: DecayPlan, state: str | None = None) -> bool:
@@ -110,18 +108,7 @@ class DecayFleet:
         needed = -np.log(plan.rate)
         self._params[row] = (plan.level, plan.tolerance, needed, plan.learning, plan.feedback)
         self.slots.fields["log_m"][row] = EMPTY
-        restored = state is not None and self.slots.restore(key, state, self._fingerprint(key))
-        self.wander.recall(np.array([row]))
-        return restored
-
-    def close(self, key: str) -> None:
-        """Forget the key; unknown keys are fine."""
-        self.slots.give_back(key)
-        self._plans.pop(key, None)
-
-    def export(self, key: str) -> str:
-        """What is known of one rollout as base64."""
-        return self.slots.export(key, self._fingerprint(key))
+        return self._restore(key, state)
 
     def _fingerprint(self, key: str) -> bytes:
         plan = self._plans[key]

@@ -28,7 +28,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sluice.evidence.formulas import CEILING, BoolArray, FloatArray, log_sum
-from sluice.evidence.slots import Rows, Slots, fingerprint
+from sluice.evidence.kept import Kept
+from sluice.evidence.slots import Rows, fingerprint
 from sluice.evidence.wander import Wander
 
 _LAYOUT = 1
@@ -82,26 +83,23 @@ class StreamEvidence:
     design_effect: float
 
 
-class DifferenceFleet:
+class DifferenceFleet(Kept[DifferencePlan]):
     """The comparisons of rollouts with the same number S of streams."""
 
     def __init__(self, streams: int, size: int = 1) -> None:
         self.streams = streams
         shape = (size, streams, 2, len(EFFECTS))  # direction: more, less
-        self.wander = Wander(size, streams, 1, scales=1)
-        self.slots = Slots(
+        super().__init__(
             {
                 "totals": np.zeros((size, 2, 2, streams)),  # side; n, k
                 "pending": np.zeros((size, 2, 2, streams)),
                 "harm": np.zeros(shape, np.float32),
                 "pass": np.zeros(shape, np.float32),
                 "harmed": np.zeros((size, streams), np.bool_),
-                **self.wander.fields,
             },
+            Wander(size, streams, 1, scales=1),
             _LAYOUT,
         )
-        self.wander.fields = self.slots.fields
-        self._plans: dict[str, DifferencePlan] = {}
         self._params = np.zeros((size, 5))
 
     def open(self, key: str, plan: DifferencePlan, state: str | None = None) -> bool:
@@ -117,18 +115,7 @@ class DifferenceFleet:
         harm, passing = -np.log(plan.alpha / (self.streams * directions)), -np.log(plan.beta)
         self._params[row] = (plan.acceptable, plan.unacceptable, harm, passing, directions)
         self._plans[key] = plan
-        restored = state is not None and self.slots.restore(key, state, self._fingerprint(key))
-        self.wander.recall(np.array([row]))
-        return restored
-
-    def close(self, key: str) -> None:
-        """Forget the key; unknown keys are fine."""
-        self.slots.give_back(key)
-        self._plans.pop(key, None)
-
-    def export(self, key: str) -> str:
-        """What is known of one rollout as base64."""
-        return self.slots.export(key, self._fingerprint(key))
+        return self._restore(key, state)
 
     def _fingerprint(self, key: str) -> bytes:
         plan = self._plans[key]

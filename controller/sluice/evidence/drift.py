@@ -28,7 +28,8 @@ from sluice.evidence.distances import (
 )
 from sluice.evidence.features import DriftPlan, Feature, FeatureEvidence
 from sluice.evidence.formulas import BoolArray, FloatArray, Floats
-from sluice.evidence.slots import Rows, Slots, fingerprint
+from sluice.evidence.kept import Kept
+from sluice.evidence.slots import Rows, fingerprint
 from sluice.evidence.wander import Wander, contrasts
 
 _LAYOUT = 1
@@ -40,14 +41,13 @@ _SCORES = 2  # location and spread
 _KINDS = tuple(Distance)
 
 
-class DriftFleet:
+class DriftFleet(Kept[DriftPlan]):
     """The drift of rollouts with the same number of features and (padded) bins."""
 
     def __init__(self, features: int, bins: int, size: int = 1) -> None:
         self.features, self.bins = features, bins
         shape = (size, features)
-        self.wander = Wander(size, features, _SCORES)
-        self.slots = Slots(
+        super().__init__(
             {
                 "window": np.zeros((*shape, bins), np.float32),
                 "squares": np.zeros(shape, np.float32),  # sum of squared weights of requests
@@ -56,12 +56,10 @@ class DriftFleet:
                 "since": np.zeros(shape, np.float64),
                 "drifted": np.zeros(shape, np.float32),
                 "age": np.zeros(size, np.float64),
-                **self.wander.fields,
             },
+            Wander(size, features, _SCORES),
             _LAYOUT,
         )
-        self.wander.fields = self.slots.fields
-        self._plans: dict[str, DriftPlan] = {}
         self._profiles: dict[str, Floats] = {}
         self._fit(size)
 
@@ -110,9 +108,7 @@ class DriftFleet:
         profiles["needed"][row] = np.log(self.features / plan.rate)
         profiles["learning"][row] = plan.learning
         self.slots.fields["log_m"][row] = EMPTY
-        restored = state is not None and self.slots.restore(key, state, self._fingerprint(key))
-        self.wander.recall(np.array([row]))
-        return restored
+        return self._restore(key, state)
 
     def _counts(self, feature: Feature) -> FloatArray:
         counts = np.array(feature.training, dtype=np.float64)
@@ -123,15 +119,6 @@ class DriftFleet:
                 f"all of them 0; found {feature.training}"
             )
         return counts
-
-    def close(self, key: str) -> None:
-        """Forget the key; unknown keys are fine."""
-        self.slots.give_back(key)
-        self._plans.pop(key, None)
-
-    def export(self, key: str) -> str:
-        """What is known of one rollout as base64, for `open` in another process."""
-        return self.slots.export(key, self._fingerprint(key))
 
     def _fingerprint(self, key: str) -> bytes:
         parts: list[object] = [self.bins]
