@@ -31,14 +31,14 @@ from sluice.engine.traffic import arrived
 def previewing(draft: Draft) -> None:
     """Green ready at 0% until the switch may come: by itself, or by command."""
     asked = blue_green(draft)
-    if asked is None:  # a canary by now
-        enter_step(draft, 0)
-        return
     draft.split(0)
     if harmed(draft) or gone(draft):
         return
     if draft.inputs.world.blockers():
         say_frozen(draft)
+        return
+    if asked is None:
+        _on_as_a_canary(draft)
         return
     arrived(draft, {draft.stable().predictor: 100})
     shadowed = asked.shadow is not None and draft.status.shadow is not None
@@ -62,6 +62,14 @@ def previewing(draft: Draft) -> None:
         undecided_for_long(draft, draft.now - draft.in_phase_for())
     elif gates.may_pass(draft, Moment.BEFORE_PROMOTION):
         promoting.begin_promotion(draft, "one switch: all traffic to green")
+
+
+def _on_as_a_canary(draft: Draft) -> None:
+    """The strategy is another by now: the first step, as far as its gates allow."""
+    if draft.status.pause is not None:
+        draft.set(message=f"a canary by now; paused: {draft.status.pause.message}")
+    elif gates.may_pass(draft, Moment.BEFORE_STEP, 0):
+        enter_step(draft, 0)
 
 
 def baking(draft: Draft) -> None:

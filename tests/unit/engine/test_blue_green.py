@@ -325,3 +325,28 @@ def test_a_strategy_that_becomes_a_canary_goes_on_in_steps() -> None:
     made.strategy = {"canary": {}}
     made.run(2)
     assert made.routes == {"vaaaa": 95, "vbbbb": 5}
+
+
+def test_a_strategy_that_becomes_a_canary_passes_no_closed_gate_and_no_pause() -> None:
+    made = cluster(autoSwitch=False).until(Phase.PREVIEWING)
+    made.gates = {"windows": [{"timeZone": "Europe/Atlantis"}]}
+    made.strategy = {"canary": {}}
+    made.run(10)
+    assert made.status.phase is Phase.PREVIEWING
+    assert "windows" in made.status.message
+    made.paused, made.gates = True, {}
+    made.run(10)
+    assert (made.status.phase, made.routes) == (Phase.PREVIEWING, {"vaaaa": 100, "vbbbb": 0})
+    made.paused = False
+    made.run(3)
+    assert made.routes == {"vaaaa": 95, "vbbbb": 5}
+
+
+def test_harm_takes_a_canary_out_that_was_blue_green_before_its_first_step() -> None:
+    made = cluster(autoSwitch=False).until(Phase.PREVIEWING)
+    made.gates = {"windows": [{"timeZone": "Europe/Atlantis"}]}
+    made.strategy = {"canary": {}}
+    made.run(2)
+    made.say(Verdict.HARM)
+    made.run(2)
+    assert made.status.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK)

@@ -51,6 +51,9 @@ class AnyLife(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.cluster = SmallCluster(replicas=10).started()
+        self.obeyed: str | None = None
+        self.by_hand = False
+        """A person has asked for the promotion of this candidate."""
 
     @initialize(strategy=st.sampled_from(STRATEGIES))
     def begin(self, strategy: dict[str, Any]) -> None:
@@ -63,6 +66,9 @@ class AnyLife(RuleBasedStateMachine):
         judged = cluster.inputs().checks
         cluster.step()
         after = cluster.status
+        self._note_command(after)
+        if "Preparing" in cluster.decisions[-1].transitions and after.returning:
+            assert before.returning or cluster.rollback_revisions, "back without a window"
         if before.phase.judged and any(c.verdict is Verdict.HARM for c in judged):
             assert not after.phase.judged, f"harm was seen and the phase is {after.phase}"
         if "Promoting" in cluster.decisions[-1].transitions and before.candidate is not None:
@@ -71,15 +77,20 @@ class AnyLife(RuleBasedStateMachine):
             self._says_the_truth(after, judged)
         if before.candidate and after.phase in (Phase.SHADOWING, Phase.PREVIEWING):
             assert before_routes.get(before.candidate.predictor, 0) == 0
+        if after.candidate is None:
+            self.by_hand = False
+
+    def _note_command(self, after: RolloutStatus) -> None:
+        last = after.last_command
+        if last is not None and last.id != self.obeyed:
+            self.obeyed = last.id
+            self.by_hand |= last.accepted and last.command.startswith("promote")
 
     def _may_promote(self, before: RolloutStatus, judged: tuple[CheckStatus, ...]) -> None:
-        """On Pass; blue-green without a shadow on a known past; or by a person's command."""
+        """On Pass; blue-green without a shadow on a known past; by a person's command; back."""
         cluster = self.cluster
-        last = cluster.status.last_command
-        if last is not None and last.accepted and last.command.startswith("promote"):
-            return
-        if before.shadow is not None and before.shadow.promote:
-            return  # a promote in the shadow is carried out when the pods are ready again
+        if self.by_hand or before.returning:
+            return  # what was the stable lately needs no steps, and is judged while it bakes
         assert not cluster.metrics_problem
         assert judged
         asked = cluster.strategy.get("blueGreen")
@@ -98,8 +109,10 @@ class AnyLife(RuleBasedStateMachine):
             assert all(c.verdict in (Verdict.PASS, Verdict.UNDECIDED) for c in judged)
             assert all(c.candidate_samples > 0 for c in judged)
         elif reason == "PromotedByCommand":
-            assert after.last_command is not None
-            assert after.last_command.command.startswith("promote")
+            assert self.by_hand
+        elif reason == "ReturnedToStable":
+            assert judged
+            assert all(c.verdict not in (Verdict.NO_DATA, Verdict.ERROR) for c in judged)
         elif "blueGreen" in self.cluster.strategy:
             assert reason == "AllChecksPassed"
             assert judged
@@ -270,7 +283,7 @@ class AnyGatedLife(AnyLife):
         super()._pass()
         after, transitions = cluster.status, cluster.decisions[-1].transitions
         self._no_way_through_a_closed_gate(before, after, transitions)
-        if before.phase is Phase.ROLLING_BACK and not cluster.frozen():
+        if before.phase is Phase.ROLLING_BACK and not (cluster.frozen() or cluster.slow):
             routes = cluster.routes or {}
             assert after.stable is not None
             assert routes.get(after.stable.predictor) == 100, "a rollback was held"
@@ -279,7 +292,9 @@ class AnyGatedLife(AnyLife):
         self, before: RolloutStatus, after: RolloutStatus, transitions: tuple[str, ...]
     ) -> None:
         old, new = before.step, after.step
-        started, promoted = "Preparing" in transitions, "Promoting" in transitions
+        # After a shadow it prepares once more, on its way from one to the other: no second start.
+        under_way = before.phase in (Phase.SHADOWING, Phase.PREVIEWING)
+        started, promoted = "Preparing" in transitions and not under_way, "Promoting" in transitions
         stepped = after.phase is Phase.STEPPING and new is not None
         stepped = stepped and (old is None or (new is not None and new.index > old.index))
         if not (started or stepped or promoted) or after.returning:
