@@ -314,6 +314,6 @@ class AnyGatedLife(AnyLife):
 
 
 AnyGatedLife.TestCase.settings = settings(
-    AnyLife.TestCase.settings, max_examples=120, stateful_step_count=60
+    AnyLife.TestCase.settings, max_examples=200, stateful_step_count=60
 )
 TestAnyGatedLife = AnyGatedLife.TestCase
