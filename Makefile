@@ -18,10 +18,10 @@ TIERS ?= sandbox packaging
 TWO := -q -n $(N) --dist loadfile
 
 .PHONY: help setup parts images model-image test-images lint format crds statuses lock lock-debian test test-unit test-api test-gitops test-sandbox test-models \
-	test-random contract demo bench clean e2e manifests golden test-packaging
+	test-random test-properties contract demo bench clean e2e manifests golden test-packaging
 
 help: ## List the targets
-	@awk 'BEGIN{FS=":.*## "} /^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN{FS=":.*## "} /^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python >= 3.11 is needed, this is %s: set PYTHON=" % sys.version.split()[0])'
@@ -98,6 +98,9 @@ e2e: setup ## In containers on a cluster made for it (root), or on $SLUICE_KUBEC
 test-random: parts ## Random operations on the sandbox: LIVES=20 SEED=1 (about a minute and a half each)
 	SLUICE_RANDOM_LIVES=$(or $(LIVES),20) SLUICE_RANDOM_SEED=$(or $(SEED),1) \
 	  $(PYTEST) tests/sandbox/test_random_operations_sandbox.py -q
+
+test-properties: setup ## Property tests with examples drawn anew (the other targets draw the same ones)
+	SLUICE_EXPLORE=1 $(PYTEST) $$(grep -rlE "^from hypothesis" tests/unit) $(TWO)
 
 test-images: setup ## Images: built twice to the same digests, run read-only, labels, SBOMs
 	$(PYTEST) tests/packaging -q --ignore=tests/packaging/chart

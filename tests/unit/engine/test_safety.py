@@ -219,8 +219,6 @@ class AnyLife(RuleBasedStateMachine):
 AnyLife.TestCase.settings = settings(
     max_examples=200,
     stateful_step_count=60,
-    deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
 TestAnyLife = AnyLife.TestCase
