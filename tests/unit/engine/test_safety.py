@@ -1,5 +1,7 @@
 """Whatever happens, in whatever order: no promotion without evidence, sums of 100, no leftovers.
 
+No traffic before a preflight that is asked for has passed.
+
 And: nothing starts, steps up or is promoted through a closed gate; no gate holds a rollback.
 """
 
@@ -11,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from sluice.api.preflight import PreflightState
 from sluice.api.status import CheckStatus, Phase, RolloutStatus, Verdict
 from sluice.engine.commands import Command
 from sluice.engine.facts import Elsewhere
@@ -35,6 +38,19 @@ HOOKS: dict[str, Any] = {
 }
 STAGE: dict[str, Any] = {"promotedIn": [{"namespace": "stage", "name": "iris"}]}
 SHADOW = {"percent": 50, "hold": "5s"}
+REQUESTS = {"configMap": {"name": "iris-preflight"}}
+ANSWERS = (
+    PreflightState.PASSED,
+    PreflightState.FAILED,
+    PreflightState.BLOCKED,
+    PreflightState.UNDECIDED,
+)
+WITH_TRAFFIC = (
+    Phase.SHADOWING,
+    Phase.PREVIEWING,
+    Phase.STEPPING,
+    Phase.PROMOTING,
+)
 STRATEGIES: tuple[dict[str, Any], ...] = (
     {"canary": {}},
     {"canary": {"shadow": SHADOW}},
@@ -62,6 +78,7 @@ class AnyLife(RuleBasedStateMachine):
     def _pass(self) -> None:
         cluster = self.cluster
         before, before_routes = cluster.status, dict(cluster.routes or {})
+        cluster.now += 0.001  # two passes are never at the same moment
         cluster.settle()
         judged = cluster.inputs().checks
         cluster.step()
@@ -77,6 +94,15 @@ class AnyLife(RuleBasedStateMachine):
             self._says_the_truth(after, judged)
         if before.candidate and after.phase in (Phase.SHADOWING, Phase.PREVIEWING):
             assert before_routes.get(before.candidate.predictor, 0) == 0
+        if cluster.preflight and before.phase is Phase.PREPARING and after.phase in WITH_TRAFFIC:
+            asked = after.preflight
+            passed = asked is not None and asked.state in (
+                PreflightState.PASSED,
+                PreflightState.SKIPPED,
+            )
+            assert passed or after.returning, "traffic before the answers were compared"
+            if asked is not None and asked.state is PreflightState.SKIPPED:
+                assert self.by_hand
         if after.candidate is None:
             self.by_hand = False
 
@@ -144,7 +170,38 @@ class AnyLife(RuleBasedStateMachine):
         self.cluster.half_ready.clear()
         self.cluster.say(kind)
         for _ in range(10):
+            if self.cluster.wish() is not None:
+                self.cluster.compare(PreflightState.PASSED)
             self.cluster.now += seconds / 10
+            self._pass()
+
+    @rule(revision=st.sampled_from(REVISIONS), moments=st.integers(0, 8))
+    def a_rollout_gets_so_far(self, revision: str, moments: int) -> None:
+        """Without this most of a random life is spent at rest."""
+        self._begin(revision)
+        for _ in range(moments):
+            self._good_moment()
+
+    def _begin(self, revision: str) -> None:
+        stable = self.cluster.status.stable
+        if stable is not None and stable.revision == revision:
+            revision = REVISIONS[(REVISIONS.index(revision) + 1) % len(REVISIONS)]
+        self.cluster.template = revision
+        self._pass()
+
+    def _healthy(self) -> None:
+        self.cluster.metrics_problem, self.cluster.paused, self.cluster.slow = "", False, False
+        self.cluster.unready.clear()
+        self.cluster.half_ready.clear()
+        self.cluster.stable_left = 0
+        self.cluster.say(Verdict.PASS)
+
+    def _good_moment(self) -> None:
+        self._healthy()
+        if self.cluster.wish() is not None:
+            self.cluster.compare(PreflightState.PASSED)
+        for seconds in (6, 6, 1):
+            self.cluster.now += seconds
             self._pass()
 
     @rule(down=st.booleans())
@@ -160,6 +217,26 @@ class AnyLife(RuleBasedStateMachine):
     @rule(strategy=st.sampled_from(STRATEGIES))
     def strategy_changes(self, strategy: dict[str, Any]) -> None:
         self.cluster.strategy = strategy
+        self._pass()
+
+    @rule(asked=st.sampled_from([None, 0.9, 0.99]))
+    def a_preflight_is_asked_for(self, asked: float | None) -> None:
+        self.cluster.preflight = asked and {"requests": REQUESTS, "agreement": asked}
+        self._pass()
+
+    @rule(state=st.sampled_from(ANSWERS), revision=st.sampled_from(REVISIONS))
+    def the_preflight_says(self, state: PreflightState, revision: str) -> None:
+        """In Preparing; a rollout begins if there is none."""
+        if self.cluster.status.candidate is None:
+            self.cluster.preflight = {"requests": REQUESTS}
+            self._begin(revision)
+        for _ in range(4):
+            if self.cluster.wish() is not None:
+                self.cluster.compare(state)
+                break
+            self._healthy()
+            self.cluster.now += 6
+            self._pass()
         self._pass()
 
     @rule(command=st.sampled_from(list(Command)))
@@ -263,13 +340,16 @@ class AnyGatedLife(AnyLife):
     @rule()
     def a_good_moment(self) -> None:
         """What a healthy rollout sees, so that the far end of its life is reached often."""
-        self.cluster.metrics_problem, self.cluster.paused = "", False
-        self.cluster.unready.clear()
-        self.cluster.half_ready.clear()
-        self.cluster.say(Verdict.PASS)
-        self.webhooks_answer(allowed=True, answered=True)
-        self.time_passes(11)
-        self.time_passes(1)
+        self._good_moment()
+
+    def _healthy(self) -> None:
+        super()._healthy()
+        self._say_yes()
+
+    def _say_yes(self) -> None:
+        for name, question in self.cluster.asked().items():
+            self.cluster.reply(name, True)
+            self.said_yes.add(question.id)
 
     @rule()
     def the_controller_restarts(self) -> None:
