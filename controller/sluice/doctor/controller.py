@@ -204,16 +204,28 @@ def check_lease(reading: Reading, found: Found, now: float) -> list[Finding]:
     logs = f"kubectl -n {found.namespace} logs deploy/sluice-controller --tail=50"
     spec: dict[str, Any] = (lease or {}).get("spec") or {}
     holder = str(spec.get("holderIdentity") or "")
+    lasts = float(spec.get("leaseDurationSeconds") or 15)
+    # A new controller waits as long as a former one's Lease lasts, counted from its own first look.
+    up_for = _available_for(found.deployment, now)
+    soon = 2 * lasts + SKEW_SECONDS
+    pending = note(
+        "LeaderPending",
+        f"the controller is ready for {max(up_for or 0, 0):.0f} s, and nobody leads yet: that may "
+        f"take {soon:.0f} s where another one led before",
+        where,
+        "sluice doctor, in a moment",
+    )
     if not holder:
         if found.deployment is None:
             return []
+        if up_for is not None and up_for < soon:
+            return [pending]
         what = "there is no Lease" if lease is None else "nobody holds the Lease"
         return [error("NobodyLeads", f"{what}: no controller works", where, logs)]
     renewed = _unix(spec.get("renewTime"))
     if renewed is None:
         return [warning("LeaseUnreadable", f"held by {holder}, without a time", where, logs)]
     age = now - renewed
-    lasts = float(spec.get("leaseDurationSeconds") or 15)
     if age < -SKEW_SECONDS:
         return [
             warning(
@@ -225,6 +237,8 @@ def check_lease(reading: Reading, found: Found, now: float) -> list[Finding]:
             )
         ]
     if age > lasts + SKEW_SECONDS:
+        if up_for is not None and up_for < soon:
+            return [pending]
         return [
             error(
                 "LeaseStale",
@@ -235,6 +249,15 @@ def check_lease(reading: Reading, found: Found, now: float) -> list[Finding]:
             )
         ]
     return [ok("LeaseFresh", f"{holder} leads, renewed {max(age, 0):.0f} s ago", where)]
+
+
+def _available_for(deployment: Object | None, now: float) -> float | None:
+    """Seconds since the Deployment became available; None if it is not, or that is unknown."""
+    for condition in ((deployment or {}).get("status") or {}).get("conditions") or []:
+        if condition.get("type") == "Available" and condition.get("status") == "True":
+            since = _unix(condition.get("lastTransitionTime"))
+            return None if since is None else now - since
+    return None
 
 
 def _unix(text: object) -> float | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sluice.api.times import to_wire
 from sluice.doctor.crds import missing_fields
 from sluice.doctor.findings import Level
 from sluice.kube.transport import Call
@@ -194,6 +195,27 @@ def test_the_lease_says_whether_somebody_leads(
     found = place.all()
     leases = {name for name in found if "Lease" in name or "Leads" in name}
     assert leases == {finding}
+
+
+@pytest.mark.parametrize(
+    ("ready_for", "holder", "finding"),
+    [
+        (2, "a_1", "LeaderPending"),
+        (2, None, "LeaderPending"),
+        (120, "a_1", "LeaseStale"),
+        (120, None, "NobodyLeads"),
+    ],
+)
+def test_a_controller_that_is_only_just_ready_may_not_lead_yet(
+    place: Place, ready_for: float, holder: str | None, finding: str
+) -> None:
+    since = to_wire(NOW - ready_for)
+    available = {"type": "Available", "status": "True", "lastTransitionTime": since}
+    place.change(*CONTROLLER, {"status": {"conditions": [available]}})
+    place.lease(age=60, holder=holder)
+    found = place.all()
+    assert {name for name in found if "Lease" in name or "Lead" in name} == {finding}
+    assert found[finding].level is (NOTE if finding == "LeaderPending" else ERROR)
 
 
 def test_a_second_controller_is_told(place: Place) -> None:
