@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from sluice.cli.batch_target import Target
 from sluice.cli.documents import BatchDocument
 from sluice.cli.options import Output
 from sluice.cli.output import print_data
+from sluice.cli.signals import handled_by
 from sluice.errors import SluiceError
 
 _ROWS_FAILED, _INTERRUPTED, _TERMINATED = 1, 130, 143
@@ -98,11 +99,5 @@ def signals(run: Run) -> Iterator[list[int]]:
         caught.append(number)
         run.interrupt()
 
-    before = {}
-    with suppress(ValueError):  # not in the main thread: whoever runs us there has its own way
-        before = {one: signal.signal(one, catch) for one in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handled_by(catch):
         yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

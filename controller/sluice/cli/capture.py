@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import random
-import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sluice.cli.options import Context, Kubeconfig, Namespace, connect, duration
+from sluice.cli.signals import handled_by
 from sluice.clock import SystemClock
 from sluice.compare.exact import tries_needed
 from sluice.compare.lines import MOST_REQUESTS
@@ -186,11 +186,5 @@ def _signals(run: Run) -> Iterator[list[int]]:
         caught.append(number)
         run.stop()
 
-    before = {}
-    with suppress(ValueError):  # not in the main thread: whoever runs us there has its own way
-        before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with handled_by(end):
         yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
