@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.api.test_crd_rules import rollout
+from tests.api.crd_cases import rollout
 
 from sluice.resources import MODEL_ROLLOUTS
 from sluice.sandbox import objects, parts
